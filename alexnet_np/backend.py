@@ -1,0 +1,99 @@
+"""The table of backends: which arrays a kernel takes and what it needs to run.
+
+Nothing here imports CuPy or Numba before somebody asks whether that backend can run.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any  # np.ndarray or cupy.ndarray
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to compute: `device` is where its arrays live, `bodies` whose kernel files it runs."""
+
+    name: str
+    device: str
+    summary: str
+    missing: Callable[[], str | None]  # why it cannot run on this machine, None when it can
+    bodies: str
+
+
+def _needs(*modules: str) -> str | None:
+    for module in modules:
+        if find_spec(module) is None:
+            return f"{module} is not installed"
+    return None
+
+
+@cache
+def _needs_gpu(*modules: str) -> str | None:
+    if why := _needs("cupy", *modules):
+        return why
+    cupy = import_module("cupy")
+    return None if cupy.cuda.is_available() else "CuPy finds no CUDA device"
+
+
+def _needs_compiler() -> str | None:
+    from shutil import which
+
+    return None if which("g++") else "g++ is not installed"
+
+
+def _needs_simulator() -> str | None:
+    if why := _needs("numba"):
+        return why
+    return None if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else "NUMBA_ENABLE_CUDASIM=1 is not set"
+
+
+_TABLE: tuple[tuple[str, str, str, Callable[[], str | None]], ...] = (
+    ("cpu_numpy", "cpu", "im2col + BLAS and slices, in NumPy", lambda: None),
+    ("cpu_numba", "cpu", "compiled kernels around BLAS", lambda: _needs("numba")),
+    ("gpu_cupy", "gpu", "the cpu_numpy bodies with CuPy as array module", lambda: _needs_gpu()),
+    ("gpu_cuda", "gpu", "CUDA C++ through cupy.RawModule", lambda: _needs_gpu()),
+    ("gpu_numba", "gpu", "Numba CUDA kernels", lambda: _needs_gpu("numba")),
+    ("emu_cuda", "cpu", "the gpu_cuda kernels executed on the CPU", _needs_compiler),
+    ("emu_numba", "cpu", "the gpu_numba kernels in Numba's simulator", _needs_simulator),
+)
+
+# A backend's kernels are its own files, except that CuPy runs the NumPy bodies.
+BODIES = {"gpu_cupy": "cpu_numpy"}
+
+BACKENDS = {
+    name: Backend(name, device, summary, missing, BODIES.get(name, name)) for name, device, summary, missing in _TABLE
+}
+
+# The best backend of a device is the first that has a kernel for the operation at hand. The emulators are for
+# checking and are never chosen unasked.
+BEST = {"cpu": ("cpu_numba", "cpu_numpy"), "gpu": ("gpu_cuda", "gpu_numba", "gpu_cupy")}
+
+
+def device_of(array: Array) -> str | None:
+    """'cpu' for a NumPy array, 'gpu' for a CuPy array, None for anything else, without importing CuPy."""
+    if isinstance(array, np.ndarray):
+        return "cpu"
+    return "gpu" if type(array).__module__.partition(".")[0] == "cupy" else None
+
+
+def array_module(array: Array) -> Any:
+    """The module, numpy or cupy, whose functions work on `array`. Raises TypeError for anything else."""
+    device = device_of(array)
+    if device is None:
+        raise TypeError(f"expected a NumPy or CuPy array, got {type(array).__name__}")
+    return np if device == "cpu" else import_module("cupy")
+
+
+def backend_of(key: str) -> Backend:
+    """The backend of a kernel key such as 'cpu_numba' or 'gpu_cuda/naive'. Raises ValueError for an unknown one."""
+    name = key.partition("/")[0]
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; the backends are {', '.join(BACKENDS)}")
+    return BACKENDS[name]

@@ -1,0 +1,108 @@
+"""Does a kernel compute its operation? One check for every kernel, ours or a user's.
+
+The kernel runs on the operation's cases and is compared with the definition in the next wider precision. Its error may
+be `Kernel.error` times that of the definition in the same precision, the largest of a few draws of the case: the
+tolerance is measured, not guessed.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .backend import Array
+from .dispatch import Op, trace, use
+from .ops.cases import Case, cases, named_outputs
+
+DRAWS = 5  # of the same case, since the largest of a few rounding errors scatters
+WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}
+
+
+class Nonconforming(AssertionError):
+    """A kernel does not do what its operation says; the message tells where."""
+
+
+def relative_error(got: Array, expected: Array) -> float:
+    """Largest difference over the largest expected value; NaN and infinity must stand in the same places."""
+    expected = np.asarray(expected)
+    got = np.asarray(got, expected.dtype)
+    finite = np.isfinite(expected)
+    if not np.array_equal(got[~finite], expected[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
+        return float("inf")
+    largest = np.abs(expected[finite]).max(initial=0)
+    return float(np.abs(got[finite] - expected[finite]).max(initial=0) / (largest or 1))
+
+
+def results(op: Op, case: Case, dtype: Any = None) -> dict[str, Array]:
+    """The definition's outputs by name (what it overwrote, where it works in place), with floats taken to `dtype`."""
+    arrays = [a.astype(dtype or a.dtype) if a.dtype.kind == "f" else a.copy() for a in case.arrays]
+    returned = op.definition(*arrays, **case.keywords)
+    written = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
+    return {**written, **(named_outputs(op, returned) if op.returns else {})}
+
+
+def poisoned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array that shows where nothing was written: NaN, or the least integer."""
+    dtype = np.dtype(dtype)
+    return np.full(shape, np.nan if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
+
+
+def run(op: Op, key: str, case: Case) -> dict[str, Array]:
+    """The kernel's outputs by name, in poisoned buffers. Raises Nonconforming where it changes an input."""
+    arrays = [a.copy() for a in case.arrays]
+    with use(**{op.name: key}), trace() as calls:
+        call = op.resolve(*map(op._spec, op.inputs, arrays), **case.keywords)
+        out = tuple(poisoned(spec.shape, spec.dtype) for spec in call.outputs)
+        scratch = poisoned(call.workspace.shape, call.workspace.dtype) if call.workspace else None
+        op(*arrays, out=(out if len(out) > 1 else out[0]) if out else None, workspace=scratch, **case.keywords)
+    assert calls[-1].kernel == call.kernel.key
+    for name, before, after in zip(op.inputs, case.arrays, arrays, strict=True):
+        if name not in op.inplace and not np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
+            raise Nonconforming(f"{op.name} {key}, case {case.name!r}: it changes its input {name}")
+    written = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
+    return {**written, **dict(zip(op.returns, out, strict=True))}
+
+
+@cache
+def rounding(op: Op, name: str, dtype: Any) -> dict[str, float]:
+    """The definition's own relative error in `dtype`, by output: the largest of a few draws of the named case."""
+    worst: dict[str, float] = {}
+    for seed in range(DRAWS):
+        case = next(c for c in cases(op, dtype, seed) if c.name == name)
+        plain, truth = results(op, case), results(op, case, WIDER[dtype])
+        for output, expected in truth.items():
+            worst[output] = max(worst.get(output, 0.0), relative_error(plain[output], expected))
+    return worst
+
+
+def check_kernel(op: Op, key: str, case: Case) -> dict[str, float]:
+    """Compare the kernel with the definition on one case; returns each output's error over its bound (at most 1).
+
+    Raises Nonconforming with the output, the error and the bound; or what the call itself raises.
+    """
+    kernel = op.find(key)
+    if kernel is None:
+        raise ValueError(f"{op.name} has no kernel {key!r}; it has {', '.join(op.kernels)}")
+    got = run(op, key, case)
+    dtype = next(a.dtype for a in case.arrays if a.dtype.kind == "f")
+    plain, truth = rounding(op, case.name, dtype), results(op, case, WIDER[dtype])
+    shares = {}
+    for name, expected in truth.items():
+        if np.asarray(expected).dtype.kind in "iu":
+            shares[name] = 0.0
+            wrong = np.argwhere(got[name] != expected)
+            if len(wrong):
+                at = tuple(map(int, wrong[0]))
+                raise Nonconforming(
+                    f"{op.name} {key}, case {case.name!r}: {name}{list(at)} is {got[name][at]}, expected {expected[at]}"
+                )
+            continue
+        error = relative_error(got[name], expected)
+        bound = kernel.error * max(plain[name], float(np.finfo(dtype).eps))
+        shares[name] = error / bound
+        if not error <= bound:
+            raise Nonconforming(
+                f"{op.name} {key}, case {case.name!r}, {dtype}: {name} is off by {error:.2g} of its largest value, "
+                f"allowed are {bound:.2g}"
+            )
+    return shares

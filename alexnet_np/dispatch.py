@@ -1,0 +1,277 @@
+"""Which kernel runs: operations, the kernels registered on them, and how one is chosen.
+
+The kernel of a call is found by the device of its arrays, then by a choice made for the operation, then by the
+with-block's default, then by the environment variable ALEXNET_BACKEND, then it is the best backend of the device.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .backend import BACKENDS, BEST, Array, array_module, backend_of
+from .operation import Kernel, Operation, Spec
+
+OPS: dict[str, "Op"] = {}
+
+
+class NoKernel(LookupError):
+    """No kernel of the operation can run as asked; the message names those that exist and why others do not."""
+
+
+class TracedCall(NamedTuple):
+    """One dispatched call: the operation, the kernel that ran, and the one that was asked for (None: the best)."""
+
+    op: str
+    kernel: str
+    asked: str | None
+
+
+class Call(NamedTuple):
+    """A resolved call: what `Op.resolve` tells a planner, and what a plain call executes."""
+
+    kernel: Kernel
+    outputs: tuple[Spec, ...]
+    workspace: Spec | None
+    keywords: dict[str, Any]
+    asked: str | None
+    warning: str | None
+
+
+class _Choice(NamedTuple):
+    default: str | None = None
+    per_op: tuple[tuple[str, str], ...] = ()
+    missing: str = "error"
+
+
+_NO_CHOICE = _Choice()
+_choice: ContextVar[_Choice] = ContextVar("choice", default=_NO_CHOICE)
+_trace: ContextVar[tuple[list[TracedCall], ...]] = ContextVar("trace", default=())
+
+
+@contextmanager
+def use(default: str | None = None, *, missing: str | None = None, **per_op: str) -> Iterator[None]:
+    """Choose kernels inside a with-block: a backend for every operation, or a kernel for one and its backward.
+
+        with anp.use("cpu_numba", lrn="cpu_numpy", conv2d="cpu_numba/direct"): ...
+
+    `missing="error"` (the rule) raises NoKernel where the chosen kernel does not exist or cannot run; `"warn"` warns
+    and runs the best one of the array's device. Raises ValueError for an unknown backend or operation.
+    """
+    outer = _choice.get()
+    for key in (*per_op.values(), *([default] if default else [])):
+        backend_of(key)
+    if default and "/" in default:
+        raise ValueError(f"{default!r} is a kernel of one operation; the default of a block is a backend")
+    if unknown := sorted(per_op.keys() - OPS.keys()):
+        raise ValueError(f"unknown operation {unknown[0]!r}; the operations are {', '.join(OPS)}")
+    if missing not in (None, "error", "warn"):
+        raise ValueError(f"missing must be 'error' or 'warn', got {missing!r}")
+    merged = {**dict(outer.per_op), **per_op}
+    token = _choice.set(_Choice(default or outer.default, tuple(merged.items()), missing or outer.missing))
+    try:
+        yield
+    finally:
+        _choice.reset(token)
+
+
+@contextmanager
+def trace() -> Iterator[list[TracedCall]]:
+    """Record every dispatched call of the with-block, in order."""
+    calls: list[TracedCall] = []
+    token = _trace.set((*_trace.get(), calls))
+    try:
+        yield calls
+    finally:
+        _trace.reset(token)
+
+
+class Op(Operation):
+    """An operation that can be called: `y = op(x, ...)` allocates, `op(x, ..., out=, workspace=)` does not.
+
+    Raises TypeError or ValueError where the inputs do not fit (the message names the operation, the argument, its
+    value and what was expected), and NoKernel where no kernel takes the call.
+    """
+
+    def __init__(self, definition: Callable[..., Any], **options: Any) -> None:
+        super().__init__(definition, **options)
+        # A backward stands in its forward's folder, and a choice made for the forward covers it.
+        self.forward = next((other for other in OPS.values() if self.name in other.backward), None)
+        self._loaded: set[str] = set()
+        self._resolved = lru_cache(maxsize=1024)(self._resolve)
+
+    def changed(self) -> None:
+        self._resolved.cache_clear()
+
+    def resolve(self, *specs: Spec, **keywords: Any) -> Call:
+        """The kernel that `use()` and the device choose, the outputs' specs and the workspace, without running."""
+        return self._call_for(*self._bind(specs, keywords))
+
+    def _call_for(self, specs: tuple[Spec, ...], keywords: dict[str, Any]) -> Call:
+        static = tuple([(name, _frozen(keywords[name])) for name in self.keywords if name not in self.dynamic])
+        return self._resolved(specs, static, _choice.get(), os.environ.get("ALEXNET_BACKEND") or None)
+
+    def __call__(self, *args: Any, out: Any = None, workspace: Array = None, **keywords: Any) -> Any:
+        arrays, keywords = self._bind(args, keywords)
+        call = self._call_for(tuple(map(self._spec, self.inputs, arrays)), keywords)
+        if self._check is not None:
+            self._check(*arrays, **keywords)
+        if call.warning is not None:
+            warnings.warn(call.warning, RuntimeWarning, stacklevel=2)
+        kernel, options = call.kernel, call.keywords
+        if self.dynamic:
+            options = {**options, **{name: keywords[name] for name in self.dynamic}}
+        if self.returns:
+            out = _allocate(call.outputs, arrays) if out is None else self._checked_out(out, call.outputs, arrays)
+            options = {**options, "out": out}
+        elif out is not None:
+            raise TypeError(f"{self.name} works in place and takes no out=")
+        if kernel.workspace is not None:
+            options = {**options, "workspace": self._scratch(workspace, call.workspace, arrays)}
+        if kernel.prepare is not None:
+            arrays = [kernel.prepare(a) if name == "w" else a for name, a in zip(self.inputs, arrays, strict=True)]
+        for calls in _trace.get():
+            calls.append(TracedCall(self.name, kernel.key, call.asked))
+        kernel.body(*arrays, **options)
+        return out
+
+    def _resolve(self, specs: Any, static: Any, choice: _Choice, environment: str | None) -> Call:
+        outputs, keywords = self._inferred(specs, dict(static))
+        kernel, asked, warning = self._select(specs, keywords, choice, environment)
+        workspace = kernel.workspace(*specs, **keywords) if kernel.workspace else None
+        return Call(kernel, outputs, workspace, keywords, asked, warning)
+
+    # Choosing.
+
+    def _asked(self, choice: _Choice, environment: str | None) -> tuple[str | None, str]:
+        per_op = dict(choice.per_op)
+        if self.name in per_op:
+            return per_op[self.name], "use()"
+        if self.forward is not None and self.forward.name in per_op:
+            key = per_op[self.forward.name]
+            # Rungs are named per operation: where the backward lacks this one, its backend's default serves.
+            return (key if self.find(key) else key.partition("/")[0]), "use()"
+        if choice.default:
+            return choice.default, "use()"
+        return environment, "ALEXNET_BACKEND"
+
+    def _select(
+        self, specs: Any, keywords: dict[str, Any], choice: _Choice, environment: str | None
+    ) -> tuple[Kernel, str | None, str | None]:
+        asked, source = self._asked(choice, environment)
+        warning = None
+        if asked:
+            try:
+                why = self.refusal(asked, specs, keywords)
+            except ValueError as error:
+                raise ValueError(f"{source}: {error}") from None
+            if why is None:
+                kernel = self.find(asked)
+                assert kernel is not None
+                return kernel, asked, None
+            message = f"{self.name}: {source} asks for {asked}, but {why}"
+            if choice.missing == "error":
+                raise NoKernel(f"{message}. {self.overview()}")
+            warning = message
+        for name in BEST[specs[0].device]:
+            if self.refusal(name, specs, keywords) is None and (kernel := self.find(name)):
+                return kernel, asked, warning and f"{warning}; running {kernel.key}"
+        raise NoKernel(f"{self.name}: no kernel takes this call on the {specs[0].device}. {self.overview()}")
+
+    def find(self, key: str) -> Kernel | None:
+        """The kernel registered under `key`, its file loaded first; None where there is none."""
+        backend = backend_of(key)
+        if backend.missing() is None:
+            self._load(backend.bodies)
+        return self.kernels.get(backend.bodies + key[len(backend.name) :])
+
+    def refusal(self, key: str, specs: Any = (), keywords: dict[str, Any] | None = None) -> str | None:
+        """Why the kernel `key` cannot run (this call, if specs are given); None when it can."""
+        backend = backend_of(key)
+        if specs and backend.device != specs[0].device:
+            return f"{backend.name} takes arrays on the {backend.device}, these are on the {specs[0].device}"
+        if why := backend.missing():
+            return why
+        kernel = self.find(key)
+        if kernel is None:
+            return "it has no such kernel"
+        if specs and kernel.refuses is not None and (why := kernel.refuses(*specs, **(keywords or {}))):
+            return f"it refuses: {why}"
+        return None
+
+    def overview(self) -> str:
+        """The kernels that exist, and the backends that cannot run here with the reason, in one line."""
+        for backend in BACKENDS.values():
+            self.find(backend.name)
+        out = {name: why for name, backend in BACKENDS.items() if (why := backend.missing())}
+        absent = "; ".join(f"{name}: {why}" for name, why in out.items())
+        return f"It has {', '.join(self.kernels) or 'no kernels'}" + (f" ({absent})" if absent else "")
+
+    def _load(self, bodies: str) -> None:
+        if bodies in self._loaded:
+            return
+        family = self.forward.name if self.forward else self.name
+        package = f"alexnet_np.kernels.{family.rstrip('_')}"
+        if find_spec(package) and find_spec(f"{package}.{bodies}"):
+            import_module(f"{package}.{bodies}")
+        self._loaded.add(bodies)
+
+    # Memory.
+
+    def _checked_out(self, out: Any, specs: tuple[Spec, ...], arrays: Any) -> Any:
+        given = out if isinstance(out, tuple) else (out,)
+        if len(given) != len(specs):
+            raise ValueError(f"{self.name}: out= needs {len(specs)} arrays ({', '.join(self.returns)})")
+        for name, array, spec in zip(self.returns, given, specs, strict=True):
+            if self._spec(f"out {name}", array) != spec:
+                raise ValueError(f"{self.name}: out {name} is {array.dtype}{array.shape}, expected {spec}")
+            if any(array_module(array).may_share_memory(array, a) for a in arrays):
+                raise ValueError(f"{self.name}: out {name} overlaps an input")
+        return out
+
+    def _scratch(self, given: Array, wanted: Spec | None, arrays: Any) -> Array:
+        if wanted is None:
+            return None
+        if given is None:
+            return array_module(arrays[0]).empty(wanted.shape, wanted.dtype)
+        if self._spec("workspace", given).nbytes < wanted.nbytes:
+            raise ValueError(f"{self.name}: workspace has {given.nbytes} bytes, {wanted.nbytes} are needed")
+        return given.view(np.uint8).reshape(-1)[: wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)
+
+
+def _allocate(specs: tuple[Spec, ...], arrays: Any) -> Any:
+    xp = array_module(arrays[0])
+    if len(specs) == 1:
+        return xp.empty(specs[0].shape, specs[0].dtype)
+    return tuple([xp.empty(spec.shape, spec.dtype) for spec in specs])
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def op(**options: Any) -> Callable[[Callable[..., Any]], Op]:
+    """Make the decorated definition an operation; see Op for the options. Raises ValueError for a name taken."""
+
+    def make(definition: Callable[..., Any]) -> Op:
+        made = Op(definition, **options)
+        if made.name in OPS:
+            raise ValueError(f"an operation {made.name!r} exists already")
+        OPS[made.name] = made
+        return made
+
+    return make
+
+
+def load_kernels() -> dict[str, Op]:
+    """Load the kernels of every operation on every backend that can run here; returns the table of operations."""
+    for operation in OPS.values():
+        operation.overview()
+    return OPS

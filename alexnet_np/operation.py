@@ -1,0 +1,212 @@
+"""What is known of an operation without running it: definition, shapes, cost, cases, and its kernels' names.
+
+`dispatch.Op` adds the choice of a kernel and the call itself.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import update_wrapper
+from inspect import Parameter, signature
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .backend import Array, backend_of, device_of
+
+
+class Spec(NamedTuple):
+    """An array without its data: what `infer` works on, and what a planner lays out."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    device: str = "cpu"
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+class Cost(NamedTuple):
+    """What a call must do at least: floating-point operations, and bytes read plus written once each."""
+
+    flops: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A way to compute an operation. `body(*arrays, out=, workspace=, **keywords)` writes into `out`.
+
+    workspace  from the call's specs and keywords to the Spec of the scratch array it wants (None: none)
+    refuses    from the same to the reason why it cannot take this call (None: it can)
+    prepare    from `w` to the form that the body wants; a planner calls it once, a plain call each time
+    error      how many times the error of the plain same-precision definition it may have
+    """
+
+    op: str
+    key: str
+    body: Callable[..., None]
+    workspace: Callable[..., Spec | None] | None = None
+    refuses: Callable[..., str | None] | None = None
+    prepare: Callable[[Array], Any] | None = None
+    error: float = 2.0
+
+
+class Operation:
+    """An operation: its definition, what is known of it without running it, and its kernels.
+
+    inputs    names of the arrays, which come first and by position
+    keywords  names of the rest; `canonical` turns those listed there into the one form that kernels see
+    returns   names of the outputs; the first is the result, the others are what the backward needs
+    backward  names of the operations that compute the gradients
+    inplace   names of inputs that are overwritten (operations ending in `_`)
+    fuses     the operations that this one stands for, in order
+    dynamic   keywords that change from step to step: passed on unseen by `infer`, and allowed to be one-element
+              arrays that a kernel reads when it runs
+    """
+
+    def __init__(
+        self,
+        definition: Callable[..., Any],
+        *,
+        returns: tuple[str, ...],
+        backward: tuple[str, ...] = (),
+        inplace: tuple[str, ...] = (),
+        fuses: tuple["Operation", ...] = (),
+        dynamic: tuple[str, ...] = (),
+        canonical: dict[str, Callable[[Any], Any]] | None = None,
+    ) -> None:
+        update_wrapper(self, definition)
+        self.name = definition.__name__
+        self.definition = definition
+        self.returns, self.backward, self.inplace, self.fuses = returns, backward, inplace, fuses
+        self.dynamic, self.canonical = frozenset(dynamic), canonical or {}
+        self.signature = signature(definition)
+        parameters = self.signature.parameters.values()
+        self.inputs = tuple(p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD)
+        self.keywords = tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+        self.defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
+        self.kernels: dict[str, Kernel] = {}
+        self._infer: Callable[..., tuple[Spec, ...]] | None = None
+        self._flops: Callable[..., int] | None = None
+        self._check: Callable[..., None] | None = None
+        self.draw_cases: Callable[..., Iterator[Any]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}{self.signature}: kernels {', '.join(self.kernels) or 'not loaded'}>"
+
+    # What an operation's file says beside its definition.
+
+    def define_infer(self, function: Callable[..., tuple[Spec, ...]]) -> Callable[..., tuple[Spec, ...]]:
+        """From the inputs' specs and the keywords to the outputs' specs; raises on what does not fit."""
+        self._infer = function
+        return function
+
+    def define_flops(self, function: Callable[..., int]) -> Callable[..., int]:
+        """From the inputs' specs and the keywords to the number of floating-point operations."""
+        self._flops = function
+        return function
+
+    def define_check(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Raises on values (labels, a learning rate) that do not fit; sees the arrays themselves."""
+        self._check = function
+        return function
+
+    def define_cases(self, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        """From `draw(*shape)` to (name, inputs, keywords): the inputs that tests, checks and benchmarks use."""
+        self.draw_cases = function
+        return function
+
+    def changed(self) -> None:
+        """Called after a kernel is added or removed."""
+
+    def kernel(
+        self,
+        key: str,
+        *,
+        workspace: Callable[..., Spec | None] | None = None,
+        refuses: Callable[..., str | None] | None = None,
+        prepare: Callable[[Array], Any] | None = None,
+        error: float = 2.0,
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Register a kernel under 'backend' (that backend's default) or 'backend/name' (a rung of its ladder).
+
+        Raises ValueError for an unknown backend, a key that is taken, or a body with other parameters than ours.
+        """
+        if backend_of(key).bodies != key.partition("/")[0]:
+            raise ValueError(f"{self.name}: {key} has no kernels of its own; register on {backend_of(key).bodies}")
+        if key in self.kernels:
+            raise ValueError(f"{self.name}: a kernel {key!r} is registered already")
+
+        def register(body: Callable[..., None]) -> Callable[..., None]:
+            expected = [*self.inputs, *self.keywords, *(["out"] if self.returns else [])]
+            expected += ["workspace"] if workspace else []
+            found = signature(body).parameters
+            if [name for name in found if name not in self.keywords][: len(self.inputs)] != list(self.inputs) or (
+                set(found) != set(expected)
+            ):
+                raise ValueError(f"{self.name}: kernel {key!r} has parameters {list(found)}, expected {expected}")
+            self.kernels[key] = Kernel(self.name, key, body, workspace, refuses, prepare, error)
+            self.changed()
+            return body
+
+        return register
+
+    # What is known without running.
+
+    def infer(self, *inputs: Any, **keywords: Any) -> tuple[Spec, ...]:
+        """Specs of the outputs, from arrays or specs. Raises TypeError or ValueError where the inputs do not fit."""
+        return self._described(inputs, keywords)[1]
+
+    def cost(self, *inputs: Any, **keywords: Any) -> Cost:
+        """Floating-point operations, and the bytes of the inputs and outputs, each moved once."""
+        specs, outputs, canonical = self._described(inputs, keywords)
+        assert self._flops is not None, f"{self.name} has no flops"
+        written = sum(spec.nbytes for name, spec in zip(self.inputs, specs, strict=True) if name in self.inplace)
+        moved = sum(spec.nbytes for spec in (*specs, *outputs)) + written
+        return Cost(self._flops(*specs, **canonical), moved)
+
+    def _described(self, inputs: Any, keywords: dict[str, Any]) -> tuple[list[Spec], tuple[Spec, ...], dict[str, Any]]:
+        bound, keywords = self._bind(inputs, keywords)
+        specs = [a if isinstance(a, Spec) else self._spec(name, a) for name, a in zip(self.inputs, bound, strict=True)]
+        outputs, canonical = self._inferred(specs, {k: v for k, v in keywords.items() if k not in self.dynamic})
+        return specs, outputs, canonical
+
+    def _bind(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Arrays by position and every keyword with its value; TypeError, as from a plain function, otherwise."""
+        merged = {**self.defaults, **keywords}
+        if len(args) == len(self.inputs) and len(merged) == len(self.keywords):
+            try:
+                return args, {name: merged[name] for name in self.keywords}
+            except KeyError:
+                pass
+        try:
+            bound = self.signature.bind(*args, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}; its signature is {self.name}{self.signature}") from None
+        bound.apply_defaults()
+        return tuple(bound.arguments[n] for n in self.inputs), {n: bound.arguments[n] for n in self.keywords}
+
+    def _spec(self, name: str, array: Array) -> Spec:
+        device = "cpu" if type(array) is np.ndarray else device_of(array)
+        if device is None:
+            raise TypeError(f"{self.name}: {name} must be a NumPy or CuPy array, got {type(array).__name__}")
+        if not array.flags.c_contiguous:
+            raise ValueError(
+                f"{self.name}: {name} must be C-contiguous, got shape {array.shape} with strides {array.strides}; "
+                "use np.ascontiguousarray"
+            )
+        return Spec(array.shape, array.dtype, device)
+
+    def _inferred(self, specs: Any, keywords: dict[str, Any]) -> tuple[tuple[Spec, ...], dict[str, Any]]:
+        assert self._infer is not None, f"{self.name} has no infer"
+        try:
+            canonical = {k: self.canonical[k](v) if k in self.canonical else v for k, v in keywords.items()}
+            for name, spec in zip(self.inputs, specs, strict=True):
+                if 0 in spec.shape:
+                    raise ValueError(f"{name} has shape {spec.shape}; an array without elements is refused")
+                if spec.device != specs[0].device:
+                    raise ValueError(f"{name} is on the {spec.device}, {self.inputs[0]} on the {specs[0].device}")
+            return self._infer(*specs, **canonical), canonical
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.name}: {error}") from None

@@ -1,0 +1,61 @@
+"""What the operations check of their inputs: TypeError or ValueError, with the value and what was expected."""
+
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from ..operation import Spec
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def floats(**specs: Spec) -> None:
+    """Every array has one and the same floating dtype."""
+    first, dtype = next((name, spec.dtype) for name, spec in specs.items())
+    for name, spec in specs.items():
+        if spec.dtype not in FLOATS:
+            raise TypeError(f"{name} has dtype {spec.dtype}, expected float32 or float64")
+        if spec.dtype != dtype:
+            raise TypeError(f"{name} has dtype {spec.dtype} but {first} has {dtype}; one dtype in a call")
+
+
+def rank(name: str, spec: Spec, axes: str) -> None:
+    """The array has one dimension for each of `axes`, for example 'N C H W'."""
+    if len(spec.shape) != len(axes.split()):
+        raise ValueError(f"{name} has shape {spec.shape}, expected ({', '.join(axes.split())})")
+
+
+def shape(name: str, spec: Spec, expected: tuple[int, ...], why: str = "") -> None:
+    """The array has exactly this shape."""
+    if spec.shape != tuple(expected):
+        raise ValueError(f"{name} has shape {spec.shape}, expected {tuple(expected)}{why and f' ({why})'}")
+
+
+def four_sides(name: str, value: Any) -> tuple[int, int, int, int]:
+    """A shape that is given as a keyword: four positive ints."""
+    if not (isinstance(value, tuple) and len(value) == 4 and all(isinstance(v, Integral) and v > 0 for v in value)):
+        raise ValueError(f"{name} must be four positive ints, got {value!r}")
+    return tuple(int(v) for v in value)  # type: ignore[return-value]
+
+
+def count(name: str, value: Any, least: int = 1) -> None:
+    """An int of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an int of at least {least}, got {value!r}")
+
+
+def number(name: str, value: Any, low: float = -np.inf, below: float = np.inf) -> None:
+    """A finite real number in [low, below)."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    if not low <= value < below:
+        raise ValueError(f"{name} must lie in [{low}, {below}), got {value!r}")
+
+
+def divides(groups: Any, name: str, channels: int) -> None:
+    """`groups` is a positive int that divides the channels."""
+    count("groups", groups)
+    if channels % groups:
+        raise ValueError(f"{name} has {channels} channels, which groups={groups} does not divide")

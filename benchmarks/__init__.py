@@ -1,0 +1,1 @@
+"""The measuring harness, its reports and the committed results."""

@@ -1,0 +1,22 @@
+"""sgd_momentum_ over blocks that stay in the cache, so that no temporary is as large as the weights."""
+
+from typing import Any
+
+from alexnet_np.backend import Array
+from alexnet_np.ops import sgd_momentum_
+
+STEP = 1 << 16  # elements
+
+
+@sgd_momentum_.kernel("cpu_numpy")
+def update(
+    weights: Array, velocity: Array, gradient: Array, *, lr: Any, momentum: float, weight_decay: float
+) -> None:
+    lr = weights.dtype.type(lr) if isinstance(lr, int | float) else lr.reshape(1)
+    weights, velocity, gradient = weights.reshape(-1), velocity.reshape(-1), gradient.reshape(-1)
+    for start in range(0, weights.size, STEP):
+        part = slice(start, start + STEP)
+        w, v, g = weights[part], velocity[part], gradient[part]
+        v *= momentum
+        v -= (w * weight_decay + g) * lr
+        w += v

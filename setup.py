@@ -1,0 +1,43 @@
+"""Build script.
+
+`kernels/` and `benchmarks/` stand at the top of the checkout, where a reader looks for them, and are
+installed as `alexnet_np.kernels` and `alexnet_np.benchmarks`, because the plain names belong to others.
+"""
+
+from setuptools import find_packages, setup
+
+TOP_LEVEL = ("kernels", "benchmarks")
+
+setup(
+    name="alexnet-np",
+    version="0.1.0",
+    description="AlexNet from scratch in NumPy and CuPy, every kernel written by hand",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["alexnet_np", "alexnet_np.*"]),
+        *(f"alexnet_np.{top}" for top in TOP_LEVEL),
+        *(f"alexnet_np.{top}.{name}" for top in TOP_LEVEL for name in find_packages(top)),
+    ],
+    package_dir={f"alexnet_np.{top}": top for top in TOP_LEVEL},
+    package_data={"alexnet_np": ["py.typed"], "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"]},
+    install_requires=[
+        "numpy>=2,<2.6",
+        "numba>=0.67",
+        "safetensors>=0.5",
+        "pillow>=11",
+        "matplotlib>=3.9",
+        "rich>=13",
+        "tyro>=0.9",
+    ],
+    extras_require={
+        "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30"],
+        # 13.0 is the toolkit of driver 580; [ctk] alone would take the newest 13.x.
+        "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*"],
+        # The release that the committed parity and speed figures were taken against.
+        "peers": ["torch==2.13.0"],
+        "dev": ["pytest>=8", "pytest-xdist>=3", "pytest-timeout>=2", "hypothesis>=6", "build>=1", "ruff>=0.9", "mypy>=1.14"],
+    },
+    entry_points={"console_scripts": ["alexnet-np = alexnet_np.cli:main"]},
+)
