@@ -4,6 +4,8 @@
 installed as `alexnet_np.kernels` and `alexnet_np.benchmarks`, because the plain names belong to others.
 """
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 TOP_LEVEL = ("kernels", "benchmarks")
@@ -12,7 +14,7 @@ setup(
     name="alexnet-np",
     version="0.1.0",
     description="AlexNet from scratch in NumPy and CuPy, every kernel written by hand",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
     packages=[
@@ -37,7 +39,15 @@ setup(
         "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*"],
         # The release that the committed parity and speed figures were taken against.
         "peers": ["torch==2.13.0"],
-        "dev": ["pytest>=8", "pytest-xdist>=3", "pytest-timeout>=2", "hypothesis>=6", "build>=1", "ruff>=0.9", "mypy>=1.14"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "pytest-timeout>=2",
+            "hypothesis>=6",
+            "build>=1",
+            "ruff>=0.9",
+            "mypy>=1.14",
+        ],
     },
     entry_points={"console_scripts": ["alexnet-np = alexnet_np.cli:main"]},
 )

@@ -1,8 +1,23 @@
 """AlexNet from scratch, in NumPy and CuPy, with every kernel written by hand."""
 
-from . import ops
+from . import layers, ops
 from .backend import BACKENDS
 from .dispatch import NoKernel, load_kernels, trace, use
+from .models import VARIANTS, alexnet
+from .network import Sequential
 from .ops import col2im, im2col
 
-__all__ = ["BACKENDS", "NoKernel", "col2im", "im2col", "load_kernels", "ops", "trace", "use"]
+__all__ = [
+    "BACKENDS",
+    "VARIANTS",
+    "NoKernel",
+    "Sequential",
+    "alexnet",
+    "col2im",
+    "im2col",
+    "layers",
+    "load_kernels",
+    "ops",
+    "trace",
+    "use",
+]

@@ -38,6 +38,7 @@ class Call(NamedTuple):
     """A resolved call: what `Op.resolve` tells a planner, and what a plain call executes."""
 
     kernel: Kernel
+    device: str
     outputs: tuple[Spec, ...]
     workspace: Spec | None
     keywords: dict[str, Any]
@@ -115,8 +116,12 @@ class Op(Operation):
         return self._call_for(*self._bind(specs, keywords))
 
     def _call_for(self, specs: tuple[Spec, ...], keywords: dict[str, Any]) -> Call:
-        static = tuple([(name, _frozen(keywords[name])) for name in self.keywords if name not in self.dynamic])
-        return self._resolved(specs, static, _choice.get(), os.environ.get("ALEXNET_BACKEND") or None)
+        static = tuple([keywords[name] for name in self.static])
+        environment = os.environ.get("ALEXNET_BACKEND") or None
+        try:
+            return self._resolved(specs, static, _choice.get(), environment)
+        except TypeError:  # a list among the keywords, or an error that will be raised again
+            return self._resolve(specs, static, _choice.get(), environment)
 
     def __call__(self, *args: Any, out: Any = None, workspace: Array = None, **keywords: Any) -> Any:
         arrays, keywords = self._bind(args, keywords)
@@ -128,13 +133,14 @@ class Op(Operation):
         kernel, options = call.kernel, call.keywords
         if self.dynamic:
             options = {**options, **{name: keywords[name] for name in self.dynamic}}
+        xp = np if call.device == "cpu" else array_module(arrays[0])
         if self.returns:
-            out = _allocate(call.outputs, arrays) if out is None else self._checked_out(out, call.outputs, arrays)
+            out = _allocate(xp, call.outputs) if out is None else self._checked_out(xp, out, call.outputs, arrays)
             options = {**options, "out": out}
         elif out is not None:
             raise TypeError(f"{self.name} works in place and takes no out=")
         if kernel.workspace is not None:
-            options = {**options, "workspace": self._scratch(workspace, call.workspace, arrays)}
+            options = {**options, "workspace": self._scratch(xp, workspace, call.workspace)}
         if kernel.prepare is not None:
             arrays = [kernel.prepare(a) if name == "w" else a for name, a in zip(self.inputs, arrays, strict=True)]
         for calls in _trace.get():
@@ -143,10 +149,10 @@ class Op(Operation):
         return out
 
     def _resolve(self, specs: Any, static: Any, choice: _Choice, environment: str | None) -> Call:
-        outputs, keywords = self._inferred(specs, dict(static))
+        outputs, keywords = self._inferred(specs, dict(zip(self.static, static, strict=True)))
         kernel, asked, warning = self._select(specs, keywords, choice, environment)
         workspace = kernel.workspace(*specs, **keywords) if kernel.workspace else None
-        return Call(kernel, outputs, workspace, keywords, asked, warning)
+        return Call(kernel, specs[0].device, outputs, workspace, keywords, asked, warning)
 
     # Choosing.
 
@@ -225,36 +231,32 @@ class Op(Operation):
 
     # Memory.
 
-    def _checked_out(self, out: Any, specs: tuple[Spec, ...], arrays: Any) -> Any:
+    def _checked_out(self, xp: Any, out: Any, specs: tuple[Spec, ...], arrays: Any) -> Any:
         given = out if isinstance(out, tuple) else (out,)
         if len(given) != len(specs):
             raise ValueError(f"{self.name}: out= needs {len(specs)} arrays ({', '.join(self.returns)})")
         for name, array, spec in zip(self.returns, given, specs, strict=True):
-            if self._spec(f"out {name}", array) != spec:
-                raise ValueError(f"{self.name}: out {name} is {array.dtype}{array.shape}, expected {spec}")
-            if any(array_module(array).may_share_memory(array, a) for a in arrays):
-                raise ValueError(f"{self.name}: out {name} overlaps an input")
+            if self._spec(name, array) != spec:
+                raise ValueError(f"{self.name}: out= has {name} as {array.dtype} {array.shape}, expected {spec}")
+            for source in arrays:
+                if xp.may_share_memory(array, source):
+                    raise ValueError(f"{self.name}: out= has a {name} that overlaps an input")
         return out
 
-    def _scratch(self, given: Array, wanted: Spec | None, arrays: Any) -> Array:
+    def _scratch(self, xp: Any, given: Array, wanted: Spec | None) -> Array:
         if wanted is None:
             return None
         if given is None:
-            return array_module(arrays[0]).empty(wanted.shape, wanted.dtype)
+            return xp.empty(wanted.shape, wanted.dtype)
         if self._spec("workspace", given).nbytes < wanted.nbytes:
             raise ValueError(f"{self.name}: workspace has {given.nbytes} bytes, {wanted.nbytes} are needed")
-        return given.view(np.uint8).reshape(-1)[: wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)
+        return given.reshape(-1).view(np.uint8)[: wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)
 
 
-def _allocate(specs: tuple[Spec, ...], arrays: Any) -> Any:
-    xp = array_module(arrays[0])
+def _allocate(xp: Any, specs: tuple[Spec, ...]) -> Any:
     if len(specs) == 1:
         return xp.empty(specs[0].shape, specs[0].dtype)
     return tuple([xp.empty(spec.shape, spec.dtype) for spec in specs])
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def op(**options: Any) -> Callable[[Callable[..., Any]], Op]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import update_wrapper
 from inspect import Parameter, signature
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ class Spec(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return prod(self.shape) * self.dtype.itemsize
 
 
 class Cost(NamedTuple):
@@ -76,7 +77,7 @@ class Operation:
         dynamic: tuple[str, ...] = (),
         canonical: dict[str, Callable[[Any], Any]] | None = None,
     ) -> None:
-        update_wrapper(self, definition)
+        update_wrapper(self, definition)  # type: ignore[arg-type]
         self.name = definition.__name__
         self.definition = definition
         self.returns, self.backward, self.inplace, self.fuses = returns, backward, inplace, fuses
@@ -86,6 +87,8 @@ class Operation:
         self.inputs = tuple(p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD)
         self.keywords = tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
         self.defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
+        self._names = frozenset(self.keywords)
+        self.static = tuple(name for name in self.keywords if name not in self.dynamic)
         self.kernels: dict[str, Kernel] = {}
         self._infer: Callable[..., tuple[Spec, ...]] | None = None
         self._flops: Callable[..., int] | None = None
@@ -169,17 +172,14 @@ class Operation:
     def _described(self, inputs: Any, keywords: dict[str, Any]) -> tuple[list[Spec], tuple[Spec, ...], dict[str, Any]]:
         bound, keywords = self._bind(inputs, keywords)
         specs = [a if isinstance(a, Spec) else self._spec(name, a) for name, a in zip(self.inputs, bound, strict=True)]
-        outputs, canonical = self._inferred(specs, {k: v for k, v in keywords.items() if k not in self.dynamic})
+        outputs, canonical = self._inferred(specs, {name: keywords[name] for name in self.static})
         return specs, outputs, canonical
 
     def _bind(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Arrays by position and every keyword with its value; TypeError, as from a plain function, otherwise."""
         merged = {**self.defaults, **keywords}
-        if len(args) == len(self.inputs) and len(merged) == len(self.keywords):
-            try:
-                return args, {name: merged[name] for name in self.keywords}
-            except KeyError:
-                pass
+        if len(args) == len(self.inputs) and merged.keys() == self._names:
+            return args, merged
         try:
             bound = self.signature.bind(*args, **keywords)
         except TypeError as error:

@@ -1,5 +1,6 @@
 """What each operation is: one file each, the forward right above the backward."""
 
+from . import checks, windows
 from .conv2d import conv2d, conv2d_backward, conv2d_backward_data, conv2d_backward_weights
 from .dropout import dropout, dropout_backward
 from .im2col import col2im, im2col
@@ -12,6 +13,7 @@ from .softmax import softmax, softmax_backward
 from .softmax_cross_entropy import softmax_cross_entropy, softmax_cross_entropy_backward
 
 __all__ = [
+    "checks",
     "col2im",
     "conv2d",
     "conv2d_backward",
@@ -35,4 +37,5 @@ __all__ = [
     "softmax_backward",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
+    "windows",
 ]

@@ -1,7 +1,6 @@
 """What the operations check of their inputs: TypeError or ValueError, with the value and what was expected."""
 
 from math import isfinite
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,11 @@ import numpy as np
 from ..operation import Spec
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def is_int(value: Any) -> bool:
+    """An int, Python's or NumPy's, and not a bool."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def floats(**specs: Spec) -> None:
@@ -35,20 +39,20 @@ def shape(name: str, spec: Spec, expected: tuple[int, ...], why: str = "") -> No
 
 def four_sides(name: str, value: Any) -> tuple[int, int, int, int]:
     """A shape that is given as a keyword: four positive ints."""
-    if not (isinstance(value, tuple) and len(value) == 4 and all(isinstance(v, Integral) and v > 0 for v in value)):
+    if not (isinstance(value, tuple) and len(value) == 4 and all(is_int(v) and v > 0 for v in value)):
         raise ValueError(f"{name} must be four positive ints, got {value!r}")
-    return tuple(int(v) for v in value)  # type: ignore[return-value]
+    return int(value[0]), int(value[1]), int(value[2]), int(value[3])
 
 
 def count(name: str, value: Any, least: int = 1) -> None:
     """An int of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    if not is_int(value) or value < least:
         raise ValueError(f"{name} must be an int of at least {least}, got {value!r}")
 
 
 def number(name: str, value: Any, low: float = -np.inf, below: float = np.inf) -> None:
     """A finite real number in [low, below)."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not isfinite(value):
+    if not isinstance(value, int | float | np.floating | np.integer) or isinstance(value, bool) or not isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     if not low <= value < below:
         raise ValueError(f"{name} must lie in [{low}, {below}), got {value!r}")

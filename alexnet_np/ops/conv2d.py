@@ -152,7 +152,7 @@ def _(dy: Spec, w: Spec, **_: Any) -> int:
 
 @conv2d_backward_weights.define_flops
 def _(dy: Spec, x: Spec, *, w_shape: Any, **_: Any) -> int:
-    return 2 * dy.shape[0] * prod(dy.shape[2:]) * prod(w_shape)
+    return int(2 * dy.shape[0] * prod(dy.shape[2:]) * prod(w_shape))
 
 
 @conv2d.define_cases

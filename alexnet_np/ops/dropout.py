@@ -12,7 +12,6 @@ Nothing is cached: the backward draws the same words again from the same key.
 
 from collections.abc import Iterator
 from math import prod
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -66,7 +65,7 @@ def _infer(x: Spec, *, rate: float, train: bool, scale_at_train: bool) -> tuple[
 
 def _check(x: Array, *, key: Any, **_: Any) -> None:
     if isinstance(key, tuple):
-        if len(key) != 3 or not all(isinstance(v, Integral) and 0 <= v < 2**64 for v in key):
+        if len(key) != 3 or not all(checks.is_int(v) and 0 <= v < 2**64 for v in key):
             raise ValueError(f"dropout: key must be (seed, layer index, iteration), three ints from 0, got {key!r}")
     elif getattr(key, "shape", None) != (3,) or key.dtype.kind not in "iu":
         raise ValueError(f"dropout: key must be three ints or an integer array of shape (3,), got {key!r}")

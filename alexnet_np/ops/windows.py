@@ -4,23 +4,19 @@ A plane of height H with padding (top, bottom) has P = ⌊(H + top + bottom − 
 window is implied beyond the padded input.
 """
 
-from numbers import Integral
 from typing import Any, TypeAlias
 
 from ..backend import Array, array_module
+from .checks import is_int
 
 Pair: TypeAlias = tuple[int, int]
 Sides: TypeAlias = tuple[Pair, Pair]
 
 
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
-
-
 def pair(value: Any) -> Pair:
     """A stride or size: an int or a pair of ints, at least 1, as (vertical, horizontal)."""
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(both) != 2 or not all(_is_count(v, 1) for v in both):
+    if len(both) != 2 or not all(is_int(v) and v >= 1 for v in both):
         raise ValueError(f"a stride or size is a positive int or a pair of them, got {value!r}")
     return int(both[0]), int(both[1])
 
@@ -29,7 +25,7 @@ def sides(value: Any) -> Sides:
     """A padding: an int, a pair (vertical, horizontal) or ((top, bottom), (left, right)), as the last form."""
     axes = tuple(value) if isinstance(value, tuple | list) else (value, value)
     both = [tuple(axis) if isinstance(axis, tuple | list) else (axis, axis) for axis in axes]
-    if len(both) != 2 or not all(len(axis) == 2 and all(_is_count(v, 0) for v in axis) for axis in both):
+    if len(both) != 2 or not all(len(axis) == 2 and all(is_int(v) and v >= 0 for v in axis) for axis in both):
         raise ValueError(f"a padding is a non-negative int, a pair, or ((top, bottom), (left, right)), got {value!r}")
     (top, bottom), (left, right) = both
     return (int(top), int(bottom)), (int(left), int(right))
@@ -60,5 +56,3 @@ def unpad(x: Array, padding: Sides) -> Array:
 def tap(x: Array, r: int, s: int, count: Pair, stride: Pair) -> Array:
     """Element (r, s) of every window in the planes of `x` (N, C, H, W), as a view (N, C, P, Q)."""
     return x[:, :, r : r + count[0] * stride[0] : stride[0], s : s + count[1] * stride[1] : stride[1]]
-
-
