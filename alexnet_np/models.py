@@ -229,7 +229,7 @@ def alexnet(
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant {variant!r}; the variants are {', '.join(VARIANTS)}")
     table = VARIANTS[variant]
-    shape = tuple(input_shape or table.input_shape)
+    shape = input_shape or table.input_shape
     x = Spec((1, *shape), np.dtype(dtype))
     layers = []
     for index, (name, make) in enumerate(table.rows):

@@ -24,7 +24,7 @@ class Sequential(Mapping[str, Layer]):
         self,
         layers: Mapping[str, Layer] | Iterable[tuple[str, Layer]],
         *,
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: tuple[int, int, int] | None = None,
         seed: int = 0,
         title: str = "Sequential",
     ) -> None:

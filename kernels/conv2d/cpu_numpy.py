@@ -87,6 +87,7 @@ def backward_weights(
 ) -> None:
     dw, db = out
     N, K, P, Q = dy.shape
+    xp = array_module(dy)
     dw[...] = 0
     db[...] = dy.sum(axis=(0, 2, 3))
     grouped = dw.reshape(groups, K // groups, -1)
@@ -94,5 +95,4 @@ def backward_weights(
     for images in chunks(N, len(workspace)):
         columns = im2col(x[images], w_shape[2:], stride, padding, out=workspace[: images.stop - images.start])
         columns = columns.reshape(len(columns), groups, -1, P * Q)
-        for image, its_columns in zip(dy[images], columns, strict=True):
-            grouped += image @ its_columns.transpose(0, 2, 1)
+        grouped += xp.matmul(dy[images], columns.transpose(0, 1, 3, 2)).sum(axis=0)

@@ -3,12 +3,12 @@
 Math     y = max over (r, s) of x̂[p·stride + r, q·stride + s]; dx gathers dy where the cached index points
 Shapes   x (N, C, H, W); a slice is (N, C, P, Q), cut to the windows whose element (r, s) lies inside the plane
 Threads  one
-Traffic  R·S reads of x and as many updates of y and index, in chunks of images that fit the cache
-Change   against the definition: all windows at once, in place of one window after another
+Traffic  2·R·S reads of x and as many updates of y and index, in chunks of images that fit the cache
+Change   against the definition: all windows at once, in place of one window after another; the backward counts each
+         plane position's gradients, as a weighted histogram of the indices
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from alexnet_np.backend import Array, array_module
 from alexnet_np.ops import maxpool2d, maxpool2d_backward
@@ -37,25 +37,23 @@ def _taps(
             yield rows, _reach(s, outputs[1], stride[1], padding[1][0], plane[1])
 
 
-def _numbers(xp: Any, rows: slice, columns: slice, plane: tuple[int, ...]) -> Array:
-    """The index within its plane of every element in the strided block."""
-    numbers = xp.arange(plane[0] * plane[1], dtype=xp.int32).reshape(plane)
-    return numbers[rows, columns]
-
-
 @maxpool2d.kernel("cpu_numpy")
 def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Array, Array]) -> None:
     xp = array_module(x)
-    step = images_at_a_time(x[0].nbytes, len(x))
-    for images in chunks(len(x), step):
-        y, index = out[0][images], out[1][images]
-        index[...] = -1
-        for (p, rows), (q, columns) in _taps(x.shape[2:], y.shape[2:], size, stride, padding):
-            seen, best, where = x[images, :, rows, columns], y[:, :, p, q], index[:, :, p, q]
-            # Not ≤ rather than >, so that a NaN wins; a NaN that has won stays; the first element always wins.
-            wins = (~(seen <= best) & (best == best)) | (where < 0)
-            xp.copyto(best, seen, where=wins)
-            xp.copyto(where, _numbers(xp, rows, columns, x.shape[2:]), where=wins)
+    (_, _, H, W), (_, _, P, Q) = x.shape, out[0].shape
+    # Where element 0 of each window stands in the plane, and how far from there element number t does.
+    corner = (xp.arange(P) * stride[0] - padding[0][0])[:, None] * W + xp.arange(Q) * stride[1] - padding[1][0]
+    offset = (xp.arange(size[0])[:, None] * W + xp.arange(size[1])).reshape(-1)
+    for images in chunks(len(x), images_at_a_time(x[0].nbytes, len(x))):
+        y, taps = out[0][images], list(_taps((H, W), (P, Q), size, stride, padding))
+        y[...] = -xp.inf
+        for (p, rows), (q, columns) in taps:
+            xp.maximum(y[:, :, p, q], x[images, :, rows, columns], out=y[:, :, p, q])  # a NaN wins and stays
+        number = xp.zeros(y.shape, xp.int32)
+        for t, ((p, rows), (q, columns)) in reversed(list(enumerate(taps))):  # so that the first is written last
+            seen, best = x[images, :, rows, columns], y[:, :, p, q]
+            xp.copyto(number[:, :, p, q], t, where=(seen == best) | (seen != seen))
+        xp.add(offset[number], corner, out=out[1][images], casting="same_kind")
 
 
 @maxpool2d_backward.kernel("cpu_numpy")
@@ -63,10 +61,9 @@ def backward(
     dy: Array, index: Array, *, x_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Sides, out: Array
 ) -> None:
     xp = array_module(dy)
-    step = images_at_a_time(out[0].nbytes, len(out))
-    for images in chunks(len(out), step):
+    _, C, H, W = x_shape
+    for images in chunks(len(out), images_at_a_time(out[0].nbytes, len(out))):
         dx = out[images]
-        dx[...] = 0
-        for (p, rows), (q, columns) in _taps(x_shape[2:], dy.shape[2:], size, stride, padding):
-            won = index[images, :, p, q] == _numbers(xp, rows, columns, x_shape[2:])
-            dx[:, :, rows, columns] += xp.where(won, dy[images, :, p, q], dy.dtype.type(0))
+        planes = xp.arange(len(dx) * C).reshape(len(dx), C, 1, 1) * (H * W)
+        where = (planes + index[images]).reshape(-1)
+        dx[...] = xp.bincount(where, dy[images].reshape(-1), dx.size).reshape(dx.shape)  # sums in float64

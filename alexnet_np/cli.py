@@ -1,0 +1,87 @@
+"""The command line: one thin function for each subcommand.
+
+An error that a user can cause ends in one line and exit code 2; `--debug` shows the traceback.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from .dispatch import NoKernel
+from .train.recipe import Recipe
+
+Flat = tyro.conf.arg(name="")
+
+
+def info() -> None:
+    """Show the backends, and which operation has kernels on which."""
+    from .report import show_info
+
+    show_info()
+
+
+def demo(out: Path = Path("demo"), seed: int = 0) -> None:
+    """Check gradients, train a small network on generated images, time the operations, and draw what was learned.
+
+    Args:
+        out: folder for the pictures and the checkpoint
+        seed: of everything random
+    """
+    from .demo import run
+
+    run(out, seed)
+
+
+def train(recipe: Annotated[Recipe, Flat], out: Path | None = None, resume: bool = False) -> None:
+    """Train a network; Ctrl-C ends after the step, and --resume goes on from there.
+
+    Args:
+        recipe: what to train, on what and how
+        out: folder for last.safetensors and metrics.jsonl; runs/VARIANT unless given
+        resume: go on from OUT/last.safetensors with the recipe it was made with (--epochs may grow)
+    """
+    from .report import train_visibly
+
+    train_visibly(recipe, out or Path("runs") / recipe.variant, resume)
+
+
+def evaluate(checkpoint: Path, data: str | None = None, batch: int = 128) -> None:
+    """Evaluate a checkpoint on the held-out images: loss, top-1 and top-5.
+
+    Args:
+        checkpoint: a last.safetensors
+        data: where the images are; those it was trained on unless given
+        batch: images at a time
+    """
+    from .report import show_scores
+
+    show_scores(checkpoint, data, batch)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"info": info, "demo": demo, "train": train, "evaluate": evaluate}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="alexnet-np", args=[a for a in arguments if a != "--debug"] or ["--help"]
+        )
+    except (ValueError, OSError, NoKernel) as error:
+        if debug:
+            raise
+        print(f"alexnet-np: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("alexnet-np: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

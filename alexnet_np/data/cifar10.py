@@ -1,0 +1,68 @@
+"""CIFAR-10 in its two official forms: binary batches (.bin) and Python batches (pickles).
+
+A binary record is one label byte and 3 × 32 × 32 pixel bytes. A Python batch is a dict with b'data' (N, 3072) and
+b'labels'; it is read by an unpickler that makes arrays and nothing else.
+"""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array
+from .dataset import InMemory, Split
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+FOLDERS = "cifar-10-batches-bin", "cifar-10-batches-py"
+RECORD = 1 + 3 * 32 * 32
+BATCHES = [f"data_batch_{i}" for i in range(1, 6)], ["test_batch"]
+
+
+def find(folder: Path) -> Path | None:
+    """The folder that holds the batches: the given one, or the archive's folder in it."""
+    places = [folder, *(folder / name for name in FOLDERS)]
+    return next((p for p in places if (p / "data_batch_1.bin").is_file() or (p / "data_batch_1").is_file()), None)
+
+
+def load(folder: Path) -> Split:
+    """Training and test images of a folder with the six batches. Raises ValueError where one is missing or damaged."""
+    place = find(folder)
+    if place is None:
+        raise ValueError(f"{folder} holds no CIFAR-10 batches (data_batch_1.bin or data_batch_1)")
+    parts = []
+    for names in BATCHES:
+        pixels, labels = zip(*(read_batch(place, name) for name in names), strict=True)
+        parts.append(InMemory(np.concatenate(pixels), np.concatenate(labels).astype(np.int64), CLASSES))
+    return Split(*parts)
+
+
+def read_batch(folder: Path, name: str) -> tuple[Array, Array]:
+    """Images (N, 3, 32, 32) and labels (N,) of one batch, binary or Python."""
+    binary, python = folder / f"{name}.bin", folder / name
+    if binary.is_file():
+        content = np.fromfile(binary, np.uint8)
+        if len(content) == 0 or len(content) % RECORD:
+            raise ValueError(f"{binary} has {len(content)} bytes, not a multiple of a record's {RECORD}")
+        records = content.reshape(-1, RECORD)
+        return np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32), records[:, 0]
+    if not python.is_file():
+        raise ValueError(f"{folder} lacks {name}.bin")
+    try:
+        batch = _Arrays(io.BytesIO(python.read_bytes()), encoding="bytes").load()
+        return batch[b"data"].reshape(-1, 3, 32, 32), np.array(batch[b"labels"])
+    except (pickle.UnpicklingError, EOFError, KeyError, AttributeError) as error:
+        raise ValueError(f"{python} is not a CIFAR-10 batch: {error}") from None
+
+
+class _Arrays(pickle.Unpickler):
+    """Unpickles NumPy arrays; refuses everything else that a pickle can name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = {"_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
+        if module.partition(".")[0] == "numpy" and name in allowed:
+            return allowed[name]
+        if (module, name) == ("_codecs", "encode"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it names {module}.{name}")

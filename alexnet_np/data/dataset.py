@@ -1,0 +1,64 @@
+"""What every image source gives: labels, class names, and images on demand as uint8 (N, C, H, W)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..backend import Array
+
+
+class Dataset(Protocol):
+    """A set of labelled images of one shape."""
+
+    @property
+    def labels(self) -> Array:
+        """Class numbers (N,), int64."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """A name for each class number."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+
+    def images(self, indices: Array) -> Array:
+        """The images at `indices` as uint8 (n, C, H, W)."""
+
+
+class Split(NamedTuple):
+    """A source's two parts: what is trained on, and what is held out."""
+
+    train: Dataset
+    test: Dataset
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Images that are all in memory. Raises ValueError for labels without an image or without a class."""
+
+    pixels: Array
+    labels: Array
+    classes: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if len(self.pixels) != len(self.labels):
+            raise ValueError(f"{len(self.pixels)} images but {len(self.labels)} labels")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise ValueError(f"labels from {self.labels.min()} to {self.labels.max()} for {len(self.classes)} classes")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def images(self, indices: Array) -> Array:
+        return self.pixels[indices]
+
+
+def subset(data: Dataset, count: int, seed: int = 0) -> InMemory:
+    """At most `count` images of a set, drawn at random."""
+    chosen = np.random.default_rng(seed).permutation(len(data.labels))[:count]
+    return InMemory(data.images(chosen), data.labels[chosen], data.classes)

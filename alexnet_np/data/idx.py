@@ -1,0 +1,50 @@
+"""IDX files, the format of MNIST and Fashion-MNIST: four files, gzipped or not.
+
+An IDX file starts with two zero bytes, a type code (8: unsigned byte) and the number of dimensions, then one
+big-endian 32-bit length for each, then the data in C order.
+"""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import Array
+from .dataset import InMemory, Split
+
+FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle-boot"]
+NAMES = {"train": "train", "test": "t10k"}
+
+
+def read_idx(path: Path) -> Array:
+    """The array of an IDX file of unsigned bytes. Raises ValueError, with the file's name, where it is not one."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is truncated or not gzipped: {error}") from None
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise ValueError(f"{path} is not an IDX file of unsigned bytes")
+    start = 4 + 4 * content[3]
+    shape = tuple(map(int, np.frombuffer(content[4:start], ">u4")))
+    if len(shape) != content[3] or len(content) - start != np.prod(shape):
+        raise ValueError(f"{path} says that it holds {shape}, but has {len(content) - start} bytes of data")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def find(folder: Path, kind: str) -> Path | None:
+    """The file of a kind such as 'train-images-idx3', gzipped or not."""
+    return next((p for p in (folder / f"{kind}-ubyte.gz", folder / f"{kind}-ubyte") if p.is_file()), None)
+
+
+def load(folder: Path) -> Split:
+    """The two parts in a folder with the four official files. Raises ValueError where one is missing or damaged."""
+    parts = []
+    for name in NAMES.values():
+        paths = [find(folder, f"{name}-{kind}") for kind in ("images-idx3", "labels-idx1")]
+        if None in paths:
+            raise ValueError(f"{folder} lacks {name}-images-idx3-ubyte or {name}-labels-idx1-ubyte (.gz or not)")
+        pixels, labels = (read_idx(path) for path in paths if path)
+        count = int(labels.max()) + 1
+        classes = FASHION if count == len(FASHION) and "fashion" in folder.name else list(map(str, range(count)))
+        parts.append(InMemory(pixels[:, None], labels.astype(np.int64), classes))
+    return Split(*parts)

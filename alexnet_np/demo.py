@@ -1,0 +1,79 @@
+"""The main job on the embedded default: gradients checked, a network trained, operations timed, pictures drawn."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from . import data
+from .gradient_check import gradcheck
+from .layers import Flatten
+from .models import alexnet
+from .network import Sequential
+from .pictures import draw_filters, draw_loss
+from .report import console, fit_visibly
+from .train import Recipe, start
+
+EPOCHS = 12
+
+
+def run(out: Path, seed: int) -> None:
+    """Everything, in under three minutes on two cores. Raises ValueError where a gradient is wrong."""
+    began = time.perf_counter()
+    shutil.rmtree(out / "run", ignore_errors=True)
+    check_gradients(seed)
+    recipe = Recipe(variant="mini", epochs=EPOCHS, batch=64, lr=0.01, drop=(EPOCHS - 3,), seed=seed)
+    split = data.load(recipe.data, (3, 32, 32))
+    trained = start(recipe, split)
+    before = trained.model["conv1"].params["weight"].copy()
+    console.rule("Training on the generated set")
+    console.print(trained.model.summary())
+    fit_visibly(trained, split, out / "run")
+    time_operations()
+    console.rule("Pictures")
+    records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
+    draw_filters(out / "conv1.png", {"drawn": before, "learned": trained.model["conv1"].params["weight"]})
+    draw_loss(out / "loss.png", records)
+    for name in ("conv1.png", "loss.png", "run/last.safetensors", "run/metrics.jsonl"):
+        console.print(f"  {(out / name).resolve()}")
+    console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def check_gradients(seed: int) -> None:
+    """Central differences against the backward of every layer of a small network, in float64."""
+    console.rule("Gradient check, float64, every element")
+    random = np.random.default_rng(seed)
+    model = alexnet("mini", num_classes=5, seed=seed, dtype=np.float64, input_shape=(3, 18, 18))
+    x, wrong = random.standard_normal((1, 3, 18, 18)), []
+    for name, layer in model.items():
+        report = gradcheck(layer, x, name=name, seed=seed)
+        console.print(report.text())
+        wrong += [] if report.ok else [name]
+        x = layer.forward(x)
+    if wrong:
+        raise ValueError(f"the gradients of {', '.join(wrong)} are wrong")
+
+
+def time_operations(batch: int = 8) -> None:
+    """Milliseconds of each operation of the paper's network, by backend."""
+    from .benchmarks.operations import time_operations
+
+    console.rule(f"Operations of the paper's network, batch {batch}, median milliseconds")
+    rows = time_operations(_without_classifier(alexnet("paper")), batch, runs=3)
+    backends = list(dict.fromkeys(key for row in rows for key in row.seconds))
+    table = Table("layer", "operation", "GFLOP", "MB", *backends, box=SIMPLE_HEAD)
+    for row in rows:
+        cells = (f"{row.seconds[key] * 1e3:.1f}" if key in row.seconds else "–" for key in backends)
+        table.add_row(row.layer, row.op, f"{row.flops / 1e9:.2f}", f"{row.bytes / 1e6:.0f}", *cells)
+    console.print(table)
+
+
+def _without_classifier(model: Sequential) -> Sequential:
+    """The layers up to the first Flatten: where convolution, pooling and normalisation happen."""
+    names = list(model)
+    stop = next(i for i, name in enumerate(names) if isinstance(model[name], Flatten))
+    return Sequential({name: model[name] for name in names[:stop]}, input_shape=model.input_shape)

@@ -1,0 +1,110 @@
+"""What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from . import data
+from .backend import BACKENDS
+from .dispatch import load_kernels
+from .models import VARIANTS
+from .train import Recipe, Run, Scores, checkpoint, evaluate, fit, start
+from .train.loop import Report
+
+console = Console(highlight=False)
+
+
+def show_info() -> None:
+    """Operations × backends, with the reason wherever something cannot run."""
+    table = Table("operation", *(name.replace("_", "\n") for name in BACKENDS), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for op in load_kernels().values():
+        counts = [
+            sum(key.partition("/")[0] == backend.bodies for key in op.kernels) if backend.missing() is None else None
+            for backend in BACKENDS.values()
+        ]
+        table.add_row(op.name, *("·" if n is None else str(n or "–") for n in counts))
+    console.print(table)
+    console.print("Numbers count kernels; – none is written; · the backend cannot run here:")
+    for name, backend in BACKENDS.items():
+        console.print(f"  {name:<10} {backend.summary}: {backend.missing() or 'available'}")
+
+
+def train_visibly(recipe: Recipe, out: Path, resume: bool) -> Run:
+    """Train with a progress bar and one line for each epoch. Raises ValueError where `out` holds another run."""
+    last = out / "last.safetensors"
+    run = _resumed(last, recipe) if resume else None
+    if not resume and last.exists():
+        raise ValueError(f"{last} exists; give --resume to go on with it, or another --out")
+    split = data.load(recipe.data, run.model.input_shape if run and run.model.input_shape else _shape(recipe))
+    if run is None:
+        run = start(recipe, split)
+    elif run.classes != list(split.train.classes):
+        raise ValueError(f"{recipe.data} has other classes than {last} was trained on")
+    console.print(
+        f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
+        f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
+    )
+    if fit_visibly(run, split, out):
+        console.print(f"done; {last}")
+    else:
+        console.print(f"interrupted at step {run.model.iteration}; go on with --resume")
+    return run
+
+
+def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
+    """The training loop under a progress bar: loss, images a second, time left."""
+    began = time.perf_counter()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("training", total=None, loss=float("nan"), speed=0.0)
+
+        def tell(report: Report) -> None:
+            progress.update(
+                task, completed=report.step, total=report.steps, loss=report.loss, speed=report.images_per_second
+            )
+            if report.scores:
+                console.print(
+                    f"epoch {report.epoch + 1:>3}  loss {report.loss:.4f}  held out: {describe(report.scores)}  "
+                    f"{report.images_per_second:,.0f} images/s  {(time.perf_counter() - began) / 60:.1f} min"
+                )
+
+        return fit(run, split, out, tell)
+
+
+def show_scores(path: Path, source: str | None, batch: int) -> None:
+    """Evaluate a checkpoint on the held-out images of a source."""
+    run = checkpoint.load(path)
+    split = data.load(source or run.recipe.data, run.model.input_shape or _shape(run.recipe))
+    if list(split.test.classes) != run.classes:
+        raise ValueError(f"{source} has classes {list(split.test.classes)}, the checkpoint {run.classes}")
+    scores = evaluate(run.model, split.test, run.pixels, batch)
+    console.print(f"{run.recipe.variant}, {scores.images:,} images: {describe(scores)}")
+
+
+def describe(scores: Scores) -> str:
+    """Loss, top-1 and top-5 in words."""
+    return f"loss {scores.loss:.4f}, top-1 {scores.top1:.2%}, top-5 {scores.top5:.2%}"
+
+
+def _resumed(path: Path, recipe: Recipe) -> Run:
+    run = checkpoint.load(path)
+    before, now = asdict(run.recipe), asdict(recipe)
+    if changed := [f"{k} {before[k]!r} → {now[k]!r}" for k in before if before[k] != now[k] and k != "epochs"]:
+        raise ValueError(f"{path} was made by another recipe ({'; '.join(changed)}); a resumed run keeps its recipe")
+    run.recipe = replace(run.recipe, epochs=recipe.epochs)
+    return run
+
+
+def _shape(recipe: Recipe) -> tuple[int, int, int]:
+    return VARIANTS[recipe.variant].input_shape
