@@ -14,11 +14,12 @@ from .gradient_check import gradcheck
 from .layers import Flatten
 from .models import alexnet
 from .network import Sequential
+from .operation import Spec
 from .pictures import draw_filters, draw_loss
 from .report import console, fit_visibly
 from .train import Recipe, start
 
-EPOCHS = 12
+EPOCHS = 16
 
 
 def run(out: Path, seed: int) -> None:
@@ -26,7 +27,7 @@ def run(out: Path, seed: int) -> None:
     began = time.perf_counter()
     shutil.rmtree(out / "run", ignore_errors=True)
     check_gradients(seed)
-    recipe = Recipe(variant="mini", epochs=EPOCHS, batch=64, lr=0.01, drop=(EPOCHS - 3,), seed=seed)
+    recipe = Recipe(variant="mini", epochs=EPOCHS, batch=64, lr=0.02, drop=(EPOCHS - 3,), seed=seed)
     split = data.load(recipe.data, (3, 32, 32))
     trained = start(recipe, split)
     before = trained.model["conv1"].params["weight"].copy()
@@ -53,7 +54,8 @@ def check_gradients(seed: int) -> None:
         report = gradcheck(layer, x, name=name, seed=seed)
         console.print(report.text())
         wrong += [] if report.ok else [name]
-        x = layer.forward(x)
+        # Not the activation itself: behind a ReLU its zeros tie in the pooling windows, where no derivative exists.
+        x = random.standard_normal(layer.infer(Spec(x.shape, x.dtype))[0].shape)
     if wrong:
         raise ValueError(f"the gradients of {', '.join(wrong)} are wrong")
 

@@ -180,11 +180,15 @@ def fashion(name: str, summary: str) -> Variant:
 
 
 def mini(name: str, summary: str) -> Variant:
-    """Every kind of layer, two towers, both dropout layers, small enough for a demonstration."""
+    """Every kind of layer, two towers, small enough for a demonstration.
+
+    conv1 starts small, as the paper's does, so that what it learns is not hidden behind what was drawn.
+    """
     draw: Shared = {"weight": he, "bias": zero}
     lrn: Shared = {"size": 5, "k": 1.0, "alpha": 0.05, "beta": 0.75, "groups": 2}
     rows = [
-        conv("conv1", 24, 7, stride=2, padding=3, **draw), relu("relu1"), norm("norm1", **lrn), pool("pool1"),
+        conv("conv1", 24, 7, stride=2, padding=3, weight=normal(0.01), bias=zero), relu("relu1"),
+        norm("norm1", **lrn), pool("pool1"),
         conv("conv2", 32, 3, padding=1, groups=2, **draw), relu("relu2"), norm("norm2", **lrn), pool("pool2"),
         conv("conv3", 48, 3, padding=1, **draw), relu("relu3"),
         FLATTEN,

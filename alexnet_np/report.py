@@ -75,8 +75,8 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
             )
             if report.scores:
                 console.print(
-                    f"epoch {report.epoch + 1:>3}  loss {report.loss:.4f}  held out: {describe(report.scores)}  "
-                    f"{report.images_per_second:,.0f} images/s  {(time.perf_counter() - began) / 60:.1f} min"
+                    f"epoch {report.epoch + 1:>3}: {describe(report.scores)}; "
+                    f"{report.images_per_second:,.0f} images/s, {(time.perf_counter() - began) / 60:.1f} min"
                 )
 
         return fit(run, split, out, tell)

@@ -63,11 +63,11 @@ def gradcheck(layer: Layer, x: Array, *, name: str = "", seed: int = 0) -> Repor
 
 def _slope(layer: Layer, x: Array, array: Array, index: tuple[int, ...], dy: Array, moves_x: bool) -> float:
     """(L(v + h) − L(v − h)) / 2h for one element of `array`, which is put back afterwards."""
-    value, sums = array[index], []
+    value, outputs = array[index], []
     for h in (STEP, -STEP):
         array[index] = value + h
-        # Differences of outputs first: summing the products first would lose what they share.
-        sums.append(layer.forward(array if moves_x else x, train=True))
+        outputs.append(layer.forward(array if moves_x else x, train=True).copy())  # Flatten's is a view
     array[index] = value
     layer.cache = None
-    return float((dy * (sums[0] - sums[1])).sum() / (2 * STEP))
+    # Outputs are subtracted before they are summed, so that what they share does not drown what they differ in.
+    return float((dy * (outputs[0] - outputs[1])).sum() / (2 * STEP))

@@ -113,4 +113,12 @@ def _(draw: Any) -> Iterator[tuple[str, dict[str, Array], dict[str, Any]]]:
     yield "padded on two sides", {"x": draw(2, 2, 6, 5)}, {"size": 3, "stride": 2, "padding": ((0, 2), (1, 0))}
     yield "ties", {"x": draw(3, 2, 9, 9, values=3)}, {"size": 3, "stride": 2}
     yield "padded, all negative", {"x": -abs(draw(2, 2, 5, 5)) - 1}, {"size": 3, "stride": 2, "padding": 1}
+    strange = draw(2, 2, 7, 7, values=4)
+    strange[0, 0, 2:5, 2:5], strange[0, 1, 3, 3], strange[1, 0, 0, 6], strange[1, 1, :4] = (
+        -np.inf,
+        np.nan,
+        np.inf,
+        -np.inf,
+    )
+    yield "infinite and NaN", {"x": strange}, {"size": 3, "stride": 2, "padding": 1}
     yield "gaps between windows", {"x": draw(2, 2, 9, 9)}, {"size": 2, "stride": 4}

@@ -49,11 +49,13 @@ def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Ar
         y[...] = -xp.inf
         for (p, rows), (q, columns) in taps:
             xp.maximum(y[:, :, p, q], x[images, :, rows, columns], out=y[:, :, p, q])  # a NaN wins and stays
-        number = xp.zeros(y.shape, xp.int32)
-        for t, ((p, rows), (q, columns)) in reversed(list(enumerate(taps))):  # so that the first is written last
+        # Taps left when the winner was met: the largest number is that of the first. Bytes, since they vectorise.
+        left = xp.zeros(y.shape, xp.min_scalar_type(len(taps)))
+        for t, ((p, rows), (q, columns)) in enumerate(taps):
             seen, best = x[images, :, rows, columns], y[:, :, p, q]
-            xp.copyto(number[:, :, p, q], t, where=(seen == best) | (seen != seen))
-        xp.add(offset[number], corner, out=out[1][images], casting="same_kind")
+            won = (seen == best) | (seen != seen)
+            xp.maximum(left[:, :, p, q], won * left.dtype.type(len(taps) - t), out=left[:, :, p, q])
+        xp.add(offset[len(taps) - left.astype(xp.int32)], corner, out=out[1][images], casting="same_kind")
 
 
 @maxpool2d_backward.kernel("cpu_numpy")
