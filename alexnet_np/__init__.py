@@ -3,6 +3,7 @@
 from . import layers, ops
 from .backend import BACKENDS
 from .dispatch import NoKernel, load_kernels, trace, use
+from .gradient_check import gradcheck
 from .models import VARIANTS, alexnet
 from .network import Sequential
 from .ops import col2im, im2col
@@ -14,6 +15,7 @@ __all__ = [
     "Sequential",
     "alexnet",
     "col2im",
+    "gradcheck",
     "im2col",
     "layers",
     "load_kernels",

@@ -29,9 +29,11 @@ def show_info() -> None:
         ]
         table.add_row(op.name, *("·" if n is None else str(n or "–") for n in counts))
     console.print(table)
-    console.print("Numbers count kernels; – none is written; · the backend cannot run here:")
+    console.print("Numbers count kernels; –: none is written; ·: the backend cannot run here.\n")
+    reasons = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, backend in BACKENDS.items():
-        console.print(f"  {name:<10} {backend.summary}: {backend.missing() or 'available'}")
+        reasons.add_row(name, backend.missing() or "available", backend.summary)
+    console.print(reasons)
 
 
 def train_visibly(recipe: Recipe, out: Path, resume: bool) -> Run:

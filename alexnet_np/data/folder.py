@@ -59,7 +59,10 @@ def decode(path: Path, shape: tuple[int, int, int]) -> Array:
     channels, height, width = shape
     try:
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # 16 bits, which convert() would cut off at 255
+                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+            image = image.convert("RGB" if channels == 3 else "L")
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
     image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)

@@ -77,20 +77,20 @@ def fit(run: Run, data: Split, folder: Path | None = None, tell: Callable[[Repor
             done = model.iteration - epoch * steps
             began, seen = time.perf_counter(), 0
             for x, labels in batches(data.train, run.pixels, recipe.batch, seed=recipe.seed, epoch=epoch, start=done):
-                loss = train_step(model, run.sgd, x, labels, recipe.lr_at(epoch))
+                loss = train_step(model, run.sgd, x, labels, recipe.lr_at(epoch + 1))
                 if not isfinite(loss):
                     raise ValueError(f"the loss is {loss} at step {model.iteration}; try a smaller --lr")
                 seen += len(labels)
                 speed = seen / (time.perf_counter() - began)
-                last = model.iteration == (epoch + 1) * steps
+                last, stop = model.iteration == (epoch + 1) * steps, interrupted.is_set()
                 scores = evaluate(model, data.test, run.pixels) if last else None
                 report = Report(model.iteration, recipe.epochs * steps, epoch, loss, speed, scores)
                 record(report)
-                if folder and (last or interrupted.is_set()):
+                if folder and (last or stop):
                     save(folder / "last.safetensors", run)
                 if tell:
                     tell(report)
-                if interrupted.is_set():
+                if stop:
                     return False
     return True
 

@@ -22,7 +22,7 @@ class Recipe:
     lr: float = 0.01
     """learning rate ε"""
     drop: tuple[int, ...] = ()
-    """epochs at whose start the learning rate is divided by 10"""
+    """numbers of the epochs, from 1, before which the learning rate is divided by 10"""
     momentum: float = 0.9
     """momentum μ"""
     weight_decay: float = 0.0005
@@ -45,5 +45,5 @@ class Recipe:
             raise ValueError(f"seed must be in 0 … 2^63 − 1, got {self.seed}")
 
     def lr_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
+        """The learning rate of an epoch, numbered from 1."""
         return float(self.lr / 10 ** sum(epoch >= at for at in self.drop))

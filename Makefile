@@ -1,0 +1,33 @@
+# Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test setup check clean
+
+demo: .venv/run
+	$(BIN)/alexnet-np demo
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+# With the peer that the parity tests compare with.
+setup: .venv/dev
+	$(BIN)/python -m pip install --quiet --editable .[dev,peers]
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+.venv/run: setup.py pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/dev: .venv/run
+	$(BIN)/python -m pip install --quiet --editable .[dev]
+	touch $@
+
+clean:
+	rm -rf .venv build dist demo *.egg-info
