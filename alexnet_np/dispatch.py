@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
+from marshal import dumps, loads
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ class Op(Operation):
         # A backward stands in its forward's folder, and a choice made for the forward covers it.
         self.forward = next((other for other in OPS.values() if self.name in other.backward), None)
         self._loaded: set[str] = set()
-        self._resolved = lru_cache(maxsize=1024)(self._resolve)
+        self._resolved = lru_cache(maxsize=1024)(lambda specs, exact, *rest: self._resolve(specs, loads(exact), *rest))
 
     def changed(self) -> None:
         self._resolved.cache_clear()
@@ -117,17 +118,21 @@ class Op(Operation):
 
     def _call_for(self, specs: tuple[Spec, ...], keywords: dict[str, Any]) -> Call:
         static = tuple([keywords[name] for name in self.static])
-        environment = os.environ.get("ALEXNET_BACKEND") or None
+        context = _choice.get(), os.environ.get("ALEXNET_BACKEND") or None
         try:
-            return self._resolved(specs, static, _choice.get(), environment)
-        except TypeError:  # a list among the keywords, or an error that will be raised again
-            return self._resolve(specs, static, _choice.get(), environment)
+            exact = dumps(static, 2)  # bytes, since as keys 1, 1.0 and True would be the same
+        except ValueError:  # something that is no plain Python value, such as a NumPy number
+            return self._resolve(specs, static, *context)
+        return self._resolved(specs, exact, *context)
 
     def __call__(self, *args: Any, out: Any = None, workspace: Array = None, **keywords: Any) -> Any:
         arrays, keywords = self._bind(args, keywords)
         call = self._call_for(tuple(map(self._spec, self.inputs, arrays)), keywords)
         if self._check is not None:
-            self._check(*arrays, **keywords)
+            try:
+                self._check(*arrays, **keywords)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{self.name}: {error}") from None
         if call.warning is not None:
             warnings.warn(call.warning, RuntimeWarning, stacklevel=2)
         kernel, options = call.kernel, call.keywords
@@ -140,7 +145,9 @@ class Op(Operation):
         elif out is not None:
             raise TypeError(f"{self.name} works in place and takes no out=")
         if kernel.workspace is not None:
-            options = {**options, "workspace": self._scratch(xp, workspace, call.workspace)}
+            taken = (*arrays, *(out if isinstance(out, tuple) else (out,)))
+            scratch = call.workspace and self._scratch(xp, workspace, call.workspace, taken)
+            options = {**options, "workspace": scratch}
         if kernel.prepare is not None:
             arrays = [kernel.prepare(a) if name == "w" else a for name, a in zip(self.inputs, arrays, strict=True)]
         for calls in _trace.get():
@@ -235,21 +242,23 @@ class Op(Operation):
         given = out if isinstance(out, tuple) else (out,)
         if len(given) != len(specs):
             raise ValueError(f"{self.name}: out= needs {len(specs)} arrays ({', '.join(self.returns)})")
-        for name, array, spec in zip(self.returns, given, specs, strict=True):
+        for i, (name, array, spec) in enumerate(zip(self.returns, given, specs, strict=True)):
             if self._spec(name, array) != spec:
-                raise ValueError(f"{self.name}: out= has {name} as {array.dtype} {array.shape}, expected {spec}")
-            for source in arrays:
-                if xp.may_share_memory(array, source):
-                    raise ValueError(f"{self.name}: out= has a {name} that overlaps an input")
+                wanted = f"{spec.dtype} {spec.shape} on the {spec.device}"
+                raise ValueError(f"{self.name}: out= has {name} as {array.dtype} {array.shape}, expected {wanted}")
+            for other_name, other in zip((*self.inputs, *self.returns), (*arrays, *given[:i]), strict=False):
+                if xp.may_share_memory(array, other):
+                    raise ValueError(f"{self.name}: out= has a {name} that overlaps {other_name}")
         return out
 
-    def _scratch(self, xp: Any, given: Array, wanted: Spec | None) -> Array:
-        if wanted is None:
-            return None
+    def _scratch(self, xp: Any, given: Array, wanted: Spec, taken: Any) -> Array:
         if given is None:
             return xp.empty(wanted.shape, wanted.dtype)
         if self._spec("workspace", given).nbytes < wanted.nbytes:
             raise ValueError(f"{self.name}: workspace has {given.nbytes} bytes, {wanted.nbytes} are needed")
+        for array in taken:
+            if xp.may_share_memory(given, array):
+                raise ValueError(f"{self.name}: workspace overlaps an input or output")
         return given.reshape(-1).view(np.uint8)[: wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)
 
 

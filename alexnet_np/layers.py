@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .backend import Array
+from .backend import Array, device_of
 from .dispatch import Op
 from .initialize import Initializer, he, zero
 from .operation import Cost, Spec
@@ -124,9 +124,13 @@ class Conv2d(Weighted):
         seed: Any = 0,
         dtype: Any = np.float32,
     ) -> None:
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(f"Conv2d: groups={groups} does not divide {in_channels} and {out_channels} channels")
-        w_shape = (out_channels, in_channels // groups, *ops.windows.pair(size))
+        try:
+            ops.checks.count("groups", groups)
+            if in_channels % groups or out_channels % groups:
+                raise ValueError(f"groups={groups} does not divide {in_channels} and {out_channels} channels")
+            w_shape = (out_channels, in_channels // groups, *ops.windows.pair("size", size))
+        except ValueError as error:
+            raise ValueError(f"Conv2d: {error}") from None
         super().__init__(w_shape, weight, bias, seed, dtype, stride=stride, padding=padding, groups=groups)
 
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -248,11 +252,12 @@ class Dropout(Layer):
         return self.op.cost(x, key=self.key, **self.options)
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self._keep(train)
-        return ops.dropout(x, key=self.key, train=train, **self.options)
+        y = ops.dropout(x, key=self.key, train=train, **self.options)
+        self._keep(train, x_shape=x.shape)
+        return y
 
     def backward(self, dy: Array) -> Array:
-        self._take()
+        _check_shape("Dropout", dy, self._take()["x_shape"])
         return ops.dropout_backward(dy, key=self.key, **self.options)
 
 
@@ -266,13 +271,25 @@ class Flatten(Layer):
         return Cost(0, 0)
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        if not x.flags.c_contiguous:
-            raise ValueError(f"Flatten: x must be C-contiguous, got shape {x.shape} with strides {x.strides}")
+        if device_of(x) is None:
+            raise TypeError(f"Flatten: x must be a NumPy or CuPy array, got {type(x).__name__}")
+        if 0 in x.shape or not x.flags.c_contiguous:
+            raise ValueError(f"Flatten: x must be C-contiguous with elements, got {x.shape} with strides {x.strides}")
         self._keep(train, x_shape=x.shape)
         return x.reshape(len(x), -1)
 
     def backward(self, dy: Array) -> Array:
-        return dy.reshape(self._take()["x_shape"])
+        x_shape = self._take()["x_shape"]
+        _check_shape("Flatten", dy, (x_shape[0], prod(x_shape[1:])))
+        return dy.reshape(x_shape)
+
+
+def _check_shape(layer: str, dy: Array, expected: tuple[int, ...]) -> None:
+    """For the layers whose backward operation cannot know the forward's shape."""
+    if device_of(dy) is None:
+        raise TypeError(f"{layer}: dy must be a NumPy or CuPy array, got {type(dy).__name__}")
+    if dy.shape != expected:
+        raise ValueError(f"{layer}: dy has shape {dy.shape}, expected {expected}")
 
 
 class Softmax(Layer):

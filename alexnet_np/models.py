@@ -15,6 +15,7 @@ from .initialize import Initializer, constant, fan_in_uniform, glorot_uniform, h
 from .layers import LRN, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Softmax
 from .network import Sequential
 from .operation import Spec
+from .ops import checks
 
 Make: TypeAlias = Callable[[Spec, int, dict[str, Any]], Layer]  # from (x, classes, seed and dtype)
 Row: TypeAlias = tuple[str, Make]
@@ -233,6 +234,8 @@ def alexnet(
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant {variant!r}; the variants are {', '.join(VARIANTS)}")
     table = VARIANTS[variant]
+    checks.count("num_classes", num_classes)
+    checks.count("seed", seed, least=0)
     shape = input_shape or table.input_shape
     x = Spec((1, *shape), np.dtype(dtype))
     layers = []

@@ -1,11 +1,12 @@
 """Sequential: named layers in order, and the summary that print() shows."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 
 import numpy as np
 
-from .backend import Array
+from .backend import Array, device_of
 from .layers import Dropout, Layer, Softmax, Weighted
 from .operation import Cost, Spec
 
@@ -32,6 +33,11 @@ class Sequential(Mapping[str, Layer]):
         self._layers: dict[str, Layer] = dict(pairs)
         if len(self._layers) != len(pairs) or not pairs:
             raise ValueError("a network needs at least one layer, and every layer a name of its own")
+        for name, layer in pairs:
+            if not isinstance(layer, Layer) or not isinstance(name, str):
+                raise TypeError(f"a network is made of names and layers, got {name!r}: {layer!r}")
+        if len({id(layer) for _, layer in pairs}) != len(pairs):
+            raise ValueError("a layer stands in the network twice; it has one cache, so it can stand in one place")
         self.input_shape, self.title = input_shape, title
         for index, layer in enumerate(self._layers.values()):
             if isinstance(layer, Dropout):
@@ -68,10 +74,8 @@ class Sequential(Mapping[str, Layer]):
             if logits and layer is self._last_softmax():
                 layer.cache = None
                 break
-            try:
+            with _named(name):
                 x = layer.forward(x, train)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"{name}: {error}") from error
         return x
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
@@ -79,15 +83,17 @@ class Sequential(Mapping[str, Layer]):
 
         Goes through the layers of the last training forward: a Softmax that it left out is left out here.
         """
-        layers = list(self.values())
-        if len(layers) > 1 and layers[-1] is self._last_softmax() and layers[-1].cache is None:
-            layers.pop()
-        for layer in reversed(layers):
-            if layer is layers[0] and not need_dx and isinstance(layer, Weighted):
-                layer.backward(dy, need_dx=False)
-                return None
-            dy = layer.backward(dy)
-        return dy if need_dx else None
+        first, *rest = self.items()
+        if rest and rest[-1][1] is self._last_softmax() and rest[-1][1].cache is None:
+            rest.pop()
+        for name, layer in reversed(rest):
+            with _named(name):
+                dy = layer.backward(dy)
+        name, layer = first
+        with _named(name):
+            if not need_dx and isinstance(layer, Weighted):
+                return layer.backward(dy, need_dx=False)
+            return layer.backward(dy)
 
     def _last_softmax(self) -> Layer | None:
         last = list(self.values())[-1]
@@ -104,13 +110,16 @@ class Sequential(Mapping[str, Layer]):
         return {name: layer.params[key] for name, layer, key in self.parameters()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy parameters in. Raises ValueError, and changes nothing, where a name is missing, unknown or misshapen."""
+        """Copy parameters in. Raises ValueError or TypeError, and changes nothing, where one does not fit."""
         specs = {name: layer.param_specs()[key] for name, layer, key in self.parameters()}
         if missing := sorted(specs.keys() - state.keys()):
             raise ValueError(f"the state lacks {', '.join(missing)}")
         if unknown := sorted(state.keys() - specs.keys()):
             raise ValueError(f"the state has unknown {', '.join(unknown)}; this network has {', '.join(specs)}")
         for name, spec in specs.items():
+            if device_of(state[name]) is None or state[name].dtype.kind not in "fiu":
+                kind = getattr(state[name], "dtype", type(state[name]).__name__)
+                raise TypeError(f"{name} must be an array of numbers, got {kind}")
             if tuple(state[name].shape) != spec.shape:
                 raise ValueError(f"{name} has shape {tuple(state[name].shape)}, this network needs {spec.shape}")
         for name, layer, key in self.parameters():
@@ -157,6 +166,15 @@ class Sequential(Mapping[str, Layer]):
         rule = "─" * len(lines[0])
         image = " × ".join(map(str, self.input_shape or ()))
         return "\n".join([f"{self.title}, one image of {image}", lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Errors of the block begin with the layer's name."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _counts(weights: int, products: int, memory: int) -> tuple[str, str, str]:

@@ -57,7 +57,7 @@ class Operation:
     """An operation: its definition, what is known of it without running it, and its kernels.
 
     inputs    names of the arrays, which come first and by position
-    keywords  names of the rest; `canonical` turns those listed there into the one form that kernels see
+    keywords  names of the rest; `canonical` turns (name, value) of those listed into the one form that kernels see
     returns   names of the outputs; the first is the result, the others are what the backward needs
     backward  names of the operations that compute the gradients
     inplace   names of inputs that are overwritten (operations ending in `_`)
@@ -75,7 +75,7 @@ class Operation:
         inplace: tuple[str, ...] = (),
         fuses: tuple["Operation", ...] = (),
         dynamic: tuple[str, ...] = (),
-        canonical: dict[str, Callable[[Any], Any]] | None = None,
+        canonical: dict[str, Callable[[str, Any], Any]] | None = None,
     ) -> None:
         update_wrapper(self, definition)  # type: ignore[arg-type]
         self.name = definition.__name__
@@ -201,7 +201,7 @@ class Operation:
     def _inferred(self, specs: Any, keywords: dict[str, Any]) -> tuple[tuple[Spec, ...], dict[str, Any]]:
         assert self._infer is not None, f"{self.name} has no infer"
         try:
-            canonical = {k: self.canonical[k](v) if k in self.canonical else v for k, v in keywords.items()}
+            canonical = {k: self.canonical[k](k, v) if k in self.canonical else v for k, v in keywords.items()}
             for name, spec in zip(self.inputs, specs, strict=True):
                 if 0 in spec.shape:
                     raise ValueError(f"{name} has shape {spec.shape}; an array without elements is refused")

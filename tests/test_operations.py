@@ -26,7 +26,7 @@ def test_im2col_and_col2im_are_adjoint(shape, size, stride, padding) -> None:
 
 @pytest.mark.parametrize(("shape", "size", "stride", "padding"), GEOMETRIES)
 def test_im2col_makes_a_convolution_a_product(shape, size, stride, padding) -> None:
-    x, (R, S) = RANDOM.standard_normal(shape), ops.windows.pair(size)
+    x, (R, S) = RANDOM.standard_normal(shape), ops.windows.pair("size", size)
     w, b = RANDOM.standard_normal((4, shape[1], R, S)), RANDOM.standard_normal(4)
     y = ops.conv2d(x, w, b, stride=stride, padding=padding)
     product = w.reshape(4, -1) @ anp.im2col(x, size, stride, padding) + b[:, None]

@@ -30,7 +30,7 @@ def conv2d(x: Array, w: Array, b: Array, *, stride: Any = 1, padding: Any = 0, g
     stride: int or pair. padding with zeros: int, pair, or ((top, bottom), (left, right)).
     Raises ValueError where shapes, groups or windows do not fit, TypeError for mixed or unknown dtypes.
     """
-    stride, padding = pair(stride), sides(padding)
+    stride, padding = pair("stride", stride), sides("padding", padding)
     padded = pad(x, padding)
     y = np.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, padding)), np.result_type(x, w, b))
     for k in range(len(w)):
@@ -68,7 +68,7 @@ def conv2d_backward_data(
     dy: Array, w: Array, *, x_shape: tuple[int, ...], stride: Any = 1, padding: Any = 0, groups: int = 1
 ) -> Array:
     """Gradient dx of shape `x_shape` from dy (N, K, P, Q) and the filters w; the keywords are the forward's."""
-    stride, padding = pair(stride), sides(padding)
+    stride, padding = pair("stride", stride), sides("padding", padding)
     dx = pad(np.zeros(x_shape, np.result_type(dy, w)), padding)
     for k, c, r, s in np.ndindex(w.shape):
         dx_seen = seen(dx, channel(k, c, w.shape, groups), r, s, dy.shape[2:], stride)
@@ -81,7 +81,7 @@ def conv2d_backward_weights(
     dy: Array, x: Array, *, w_shape: tuple[int, ...], stride: Any = 1, padding: Any = 0, groups: int = 1
 ) -> tuple[Array, Array]:
     """Gradients dw of shape `w_shape` and db (K,) from dy (N, K, P, Q) and the images x; keywords as the forward's."""
-    stride, padding = pair(stride), sides(padding)
+    stride, padding = pair("stride", stride), sides("padding", padding)
     padded, dw = pad(x, padding), np.empty(w_shape, np.result_type(dy, x))
     for k, c, r, s in np.ndindex(w_shape):
         x_seen = seen(padded, channel(k, c, w_shape, groups), r, s, dy.shape[2:], stride)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, device_of
 from ..dispatch import op
 from ..operation import Spec
 from . import checks
@@ -54,27 +54,29 @@ def dropout_backward(dy: Array, *, rate: float, key: Any, train: bool = True, sc
     return dropout.definition(dy, rate=rate, key=key, train=train, scale_at_train=scale_at_train)
 
 
-def _infer(x: Spec, *, rate: float, train: bool, scale_at_train: bool) -> tuple[Spec, ...]:
-    checks.floats(x=x)
+def _infer(name: str, array: Spec, rate: float, train: bool, scale_at_train: bool) -> tuple[Spec, ...]:
+    checks.floats(**{name: array})
     checks.number("rate", rate, 0, 1)
-    for name, value in {"train": train, "scale_at_train": scale_at_train}.items():
+    for option, value in {"train": train, "scale_at_train": scale_at_train}.items():
         if not isinstance(value, bool):
-            raise ValueError(f"{name} must be True or False, got {value!r}")
-    return (x,)
+            raise ValueError(f"{option} must be True or False, got {value!r}")
+    return (array,)
 
 
-def _check(x: Array, *, key: Any, **_: Any) -> None:
+def _check(array: Array, *, key: Any, **_: Any) -> None:
     if isinstance(key, tuple):
-        if len(key) != 3 or not all(checks.is_int(v) and 0 <= v < 2**64 for v in key):
-            raise ValueError(f"dropout: key must be (seed, layer index, iteration), three ints from 0, got {key!r}")
-    elif getattr(key, "shape", None) != (3,) or key.dtype.kind not in "iu":
-        raise ValueError(f"dropout: key must be three ints or an integer array of shape (3,), got {key!r}")
+        if len(key) != 3 or not all([checks.is_int(v) and 0 <= v < 2**64 for v in key]):
+            raise ValueError(f"key must be (seed, layer index, iteration), three ints from 0, got {key!r}")
+    elif device_of(key) is None or key.shape != (3,) or key.dtype.kind not in "iu":
+        raise ValueError(f"key must be three ints or an integer array of shape (3,), got {key!r}")
+    elif isinstance(key, np.ndarray) and key.min() < 0:
+        raise ValueError(f"key must be three ints from 0, got {key!r}")
 
 
-dropout.define_infer(_infer)
+dropout.define_infer(lambda x, **keywords: _infer("x", x, **keywords))
 dropout.define_check(_check)
-dropout_backward.define_infer(lambda dy, **keywords: _infer(dy, **keywords))
-dropout_backward.define_check(lambda dy, **keywords: _check(dy, **keywords))
+dropout_backward.define_infer(lambda dy, **keywords: _infer("dy", dy, **keywords))
+dropout_backward.define_check(_check)
 
 
 @dropout.define_flops

@@ -19,7 +19,9 @@ def im2col(x: Array, size: Any, stride: Any = 1, padding: Any = 0, *, out: Array
     size, stride: int or pair; padding: int, pair or ((top, bottom), (left, right)). Raises ValueError where they do
     not fit.
     """
-    size, stride, padding = pair(size), pair(stride), sides(padding)
+    size, stride, padding = pair("size", size), pair("stride", stride), sides("padding", padding)
+    if len(x.shape) != 4:
+        raise ValueError(f"x has shape {x.shape}, expected (N, C, H, W)")
     P, Q = output_size(x.shape[2:], size, stride, padding)
     N, C = x.shape[:2]
     if out is None:
@@ -37,7 +39,7 @@ def col2im(columns: Array, x_shape: tuple[int, ...], size: Any, stride: Any = 1,
 
     Raises ValueError where the shapes do not fit.
     """
-    size, stride, padding = pair(size), pair(stride), sides(padding)
+    size, stride, padding = pair("size", size), pair("stride", stride), sides("padding", padding)
     N, C, H, W = checks.four_sides("x_shape", tuple(x_shape))
     P, Q = output_size((H, W), size, stride, padding)
     if columns.shape != (N, C * size[0] * size[1], P * Q):

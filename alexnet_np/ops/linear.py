@@ -65,7 +65,7 @@ def _(dy: Spec, w: Spec) -> tuple[Spec, ...]:
     checks.floats(dy=dy, w=w)
     checks.rank("dy", dy, "N K")
     checks.rank("w", w, "K C")
-    checks.shape("w", w, (dy.shape[1], w.shape[1]), f"dy has {dy.shape[1]} columns")
+    checks.shape("dy", dy, (dy.shape[0], w.shape[0]), f"w has {w.shape[0]} rows")
     return (Spec((dy.shape[0], w.shape[1]), dy.dtype, dy.device),)
 
 

@@ -28,7 +28,7 @@ def maxpool2d(x: Array, *, size: Any, stride: Any, padding: Any = 0) -> tuple[Ar
     size, stride: int or pair. padding: int, pair, or ((top, bottom), (left, right)), each side below the size.
     Raises ValueError where the windows do not fit, TypeError for an unknown dtype.
     """
-    size, stride, padding = pair(size), pair(stride), sides(padding)
+    size, stride, padding = pair("size", size), pair("stride", stride), sides("padding", padding)
     N, C, H, W = x.shape
     P, Q = output_size((H, W), size, stride, padding)
     y, index = np.empty((N, C, P, Q), x.dtype), np.empty((N, C, P, Q), np.int32)
@@ -90,6 +90,13 @@ def _(dy: Spec, index: Spec, *, x_shape: Any, size: Pair, stride: Pair, padding:
     if index.dtype != np.int32:
         raise TypeError(f"index has dtype {index.dtype}, expected the int32 that maxpool2d returns")
     return (Spec(x_shape, dy.dtype, dy.device),)
+
+
+@maxpool2d_backward.define_check
+def _(dy: Array, index: Array, *, x_shape: Any, **_: Any) -> None:
+    low, high, size = int(index.min()), int(index.max()), prod(x_shape[2:])
+    if low < 0 or high >= size:
+        raise ValueError(f"index has {low if low < 0 else high}, which is outside a plane of {x_shape[2:]}")
 
 
 @maxpool2d.define_flops

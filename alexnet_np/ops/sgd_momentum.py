@@ -9,10 +9,12 @@ Source: Krizhevsky et al. 2012, §5.
 """
 
 from collections.abc import Iterator
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
-from ..backend import Array
+import numpy as np
+
+from ..backend import Array, device_of
 from ..dispatch import op
 from ..operation import Spec
 from . import checks
@@ -49,8 +51,12 @@ def _(weights: Spec, velocity: Spec, gradient: Spec, *, momentum: float, weight_
 
 @sgd_momentum_.define_check
 def _(weights: Array, velocity: Array, gradient: Array, *, lr: Any, **_: Any) -> None:
-    if getattr(lr, "size", 1) != 1 or (isinstance(lr, int | float) and not (isfinite(lr) and lr >= 0)):
-        raise ValueError(f"sgd_momentum_: lr must be a finite number from 0, or a one-element array, got {lr!r}")
+    if isinstance(lr, np.generic) or device_of(lr) is None:
+        checks.number("lr", lr, 0)
+    elif lr.size != 1 or lr.dtype.kind != "f":
+        raise ValueError(f"lr must be a number or a one-element array of floats, got {lr!r}")
+    elif isinstance(lr, np.ndarray):  # what stands on a device is not fetched for a look
+        checks.number("lr", lr.item(), 0)
 
 
 @sgd_momentum_.define_flops

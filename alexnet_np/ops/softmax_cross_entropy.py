@@ -47,7 +47,7 @@ def _check(logits: Array, labels: Array) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= logits.shape[1]:
         wrong = low if low < 0 else high
-        raise ValueError(f"softmax_cross_entropy: label {wrong} is outside 0 … {logits.shape[1] - 1}")
+        raise ValueError(f"labels has {wrong}, which is outside 0 … {logits.shape[1] - 1}")
 
 
 def _infer(name: str, scores: Spec, labels: Spec) -> None:

@@ -13,20 +13,21 @@ Pair: TypeAlias = tuple[int, int]
 Sides: TypeAlias = tuple[Pair, Pair]
 
 
-def pair(value: Any) -> Pair:
-    """A stride or size: an int or a pair of ints, at least 1, as (vertical, horizontal)."""
+def pair(name: str, value: Any) -> Pair:
+    """A stride or size: an int or a pair of ints, at least 1, as (vertical, horizontal). Errors begin with `name`."""
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(both) != 2 or not all(is_int(v) and v >= 1 for v in both):
-        raise ValueError(f"a stride or size is a positive int or a pair of them, got {value!r}")
+        raise ValueError(f"{name} must be a positive int or a pair of them, got {value!r}")
     return int(both[0]), int(both[1])
 
 
-def sides(value: Any) -> Sides:
+def sides(name: str, value: Any) -> Sides:
     """A padding: an int, a pair (vertical, horizontal) or ((top, bottom), (left, right)), as the last form."""
     axes = tuple(value) if isinstance(value, tuple | list) else (value, value)
     both = [tuple(axis) if isinstance(axis, tuple | list) else (axis, axis) for axis in axes]
     if len(both) != 2 or not all(len(axis) == 2 and all(is_int(v) and v >= 0 for v in axis) for axis in both):
-        raise ValueError(f"a padding is a non-negative int, a pair, or ((top, bottom), (left, right)), got {value!r}")
+        expected = "a non-negative int, a pair, or ((top, bottom), (left, right))"
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
     (top, bottom), (left, right) = both
     return (int(top), int(bottom)), (int(left), int(right))
 

@@ -10,7 +10,7 @@ STEP = 1 << 16  # elements
 
 @sgd_momentum_.kernel("cpu_numpy")
 def update(weights: Array, velocity: Array, gradient: Array, *, lr: Any, momentum: float, weight_decay: float) -> None:
-    lr = weights.dtype.type(lr) if isinstance(lr, int | float) else lr.reshape(1)
+    lr = lr.reshape(1) if hasattr(lr, "reshape") else weights.dtype.type(lr)
     weights, velocity, gradient = weights.reshape(-1), velocity.reshape(-1), gradient.reshape(-1)
     for start in range(0, weights.size, STEP):
         part = slice(start, start + STEP)

@@ -1,0 +1,41 @@
+"""The README's examples run, its table is the program's, and what it names exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from alexnet_np import ops
+from alexnet_np.benchmarks.readme import fill
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=["study", "check", "kernel"])
+def test_example_runs(code: str) -> None:
+    try:
+        exec(compile(code, "README.md", "exec"), {})
+    finally:
+        ops.relu.kernels.pop("cpu_numpy/halves", None)
+        ops.relu.changed()
+
+
+def test_table_is_up_to_date() -> None:
+    assert fill(TEXT) == TEXT, "run python -m alexnet_np.benchmarks.readme"
+    assert "| `paper` | 224 | 60,965,224 | 724.4 M |" in TEXT
+
+
+def test_links_and_files_exist() -> None:
+    named = re.findall(r"\]\(([^)h][^)]*)\)", TEXT) + re.findall(r"^\| `([\w/.]+)` \|(?! \d)", TEXT, re.MULTILINE)
+    files = [name for name in named if "/" in name]
+    assert len(files) >= 6
+    for name in files:
+        assert (ROOT / name).exists(), name
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make (\w+)", TEXT)) - {"are"}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
