@@ -29,7 +29,7 @@ def tile(filters: Array) -> Array:
 
 def draw_filters(path: Path, sets: dict[str, Array]) -> None:
     """Sets of filters side by side, by title. Grey is zero; three channels show as red, green and blue."""
-    figure, axes = plt.subplots(1, len(sets), figsize=(5 * len(sets), 2.2), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(sets), figsize=(5 * len(sets), 2.4), squeeze=False, layout="constrained")
     for axis, (title, filters) in zip(axes[0], sets.items(), strict=True):
         axis.imshow(tile(filters).squeeze(), cmap="gray", vmin=0, vmax=1)
         axis.set_title(f"conv1, {title}")
