@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-BYTES = 8 << 20
+BYTES = 2 << 20
 
 
 def images_at_a_time(bytes_per_image: int, images: int) -> int:

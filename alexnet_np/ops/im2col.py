@@ -10,11 +10,11 @@ from typing import Any
 
 from ..backend import Array, array_module
 from . import checks
-from .windows import output_size, pad, pair, sides, tap, unpad
+from .windows import Pair, Sides, output_size, pad, pair, sides, tap, unpad
 
 
-def im2col(x: Array, size: Any, stride: Any = 1, padding: Any = 0, *, out: Array = None) -> Array:
-    """The windows of x (N, C, H, W) as columns (N, C·R·S, P·Q); written into `out` of that shape if given.
+def im2col(x: Array, size: Any, stride: Any = 1, padding: Any = 0) -> Array:
+    """The windows of x (N, C, H, W) as columns (N, C·R·S, P·Q).
 
     size, stride: int or pair; padding: int, pair or ((top, bottom), (left, right)). Raises ValueError where they do
     not fit.
@@ -24,14 +24,9 @@ def im2col(x: Array, size: Any, stride: Any = 1, padding: Any = 0, *, out: Array
         raise ValueError(f"x has shape {x.shape}, expected (N, C, H, W)")
     P, Q = output_size(x.shape[2:], size, stride, padding)
     N, C = x.shape[:2]
-    if out is None:
-        out = array_module(x).empty((N, C * size[0] * size[1], P * Q), x.dtype)
-    columns = out.reshape(N, C, *size, P, Q)
-    padded = pad(x, padding) if any(map(any, padding)) else x
-    for r in range(size[0]):
-        for s in range(size[1]):
-            columns[:, :, r, s] = tap(padded, r, s, (P, Q), stride)
-    return out
+    columns = array_module(x).empty((N, C, *size, P, Q), x.dtype)
+    gather(x, padding, stride, columns)
+    return columns.reshape(N, C * size[0] * size[1], P * Q)
 
 
 def col2im(columns: Array, x_shape: tuple[int, ...], size: Any, stride: Any = 1, padding: Any = 0) -> Array:
@@ -44,10 +39,23 @@ def col2im(columns: Array, x_shape: tuple[int, ...], size: Any, stride: Any = 1,
     P, Q = output_size((H, W), size, stride, padding)
     if columns.shape != (N, C * size[0] * size[1], P * Q):
         raise ValueError(f"columns has shape {columns.shape}, expected {(N, C * size[0] * size[1], P * Q)}")
+    return scatter(columns.reshape(N, C, *size, P, Q), (N, C, H, W), padding, stride)
+
+
+def gather(x: Array, padding: Sides, stride: Pair, columns: Array) -> None:
+    """Write the windows of x into `columns`, seen as (N, C, R, S, P, Q) whatever its layout in memory."""
+    padded = pad(x, padding) if any(map(any, padding)) else x
+    for r in range(columns.shape[2]):
+        for s in range(columns.shape[3]):
+            columns[:, :, r, s] = tap(padded, r, s, columns.shape[4:], stride)
+
+
+def scatter(columns: Array, x_shape: tuple[int, ...], padding: Sides, stride: Pair) -> Array:
+    """Sum `columns`, seen as (N, C, R, S, P, Q), into new images (N, C, H, W): the transpose of gather."""
+    N, C, H, W = x_shape
     (top, bottom), (left, right) = padding
     x = array_module(columns).zeros((N, C, top + H + bottom, left + W + right), columns.dtype)
-    columns = columns.reshape(N, C, *size, P, Q)
-    for r in range(size[0]):
-        for s in range(size[1]):
-            tap(x, r, s, (P, Q), stride)[...] += columns[:, :, r, s]
+    for r in range(columns.shape[2]):
+        for s in range(columns.shape[3]):
+            tap(x, r, s, columns.shape[4:], stride)[...] += columns[:, :, r, s]
     return array_module(x).ascontiguousarray(unpad(x, padding))
