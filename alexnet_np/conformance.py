@@ -51,11 +51,11 @@ def run(op: Op, key: str, case: Case) -> dict[str, Array]:
     """The kernel's outputs by name, in poisoned buffers. Raises Nonconforming where it changes an input."""
     arrays = [a.copy() for a in case.arrays]
     with use(**{op.name: key}), trace() as calls:
-        call = op.resolve(*map(op._spec, op.inputs, arrays), **case.keywords)
+        call = op.resolve(*map(op.spec, op.inputs, arrays), **case.keywords)
         out = tuple(poisoned(spec.shape, spec.dtype) for spec in call.outputs)
         scratch = poisoned(call.workspace.shape, call.workspace.dtype) if call.workspace else None
         op(*arrays, out=(out if len(out) > 1 else out[0]) if out else None, workspace=scratch, **case.keywords)
-    assert calls[-1].kernel == call.kernel.key
+    assert calls[-1].kernel == call.key == key
     for name, before, after in zip(op.inputs, case.arrays, arrays, strict=True):
         if name not in op.inplace and not np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
             raise Nonconforming(f"{op.name} {key}, case {case.name!r}: it changes its input {name}")

@@ -39,6 +39,7 @@ class Call(NamedTuple):
     """A resolved call: what `Op.resolve` tells a planner, and what a plain call executes."""
 
     kernel: Kernel
+    key: str  # what it runs as: gpu_cupy runs the kernels of cpu_numpy
     device: str
     outputs: tuple[Spec, ...]
     workspace: Spec | None
@@ -127,7 +128,7 @@ class Op(Operation):
 
     def __call__(self, *args: Any, out: Any = None, workspace: Array = None, **keywords: Any) -> Any:
         arrays, keywords = self._bind(args, keywords)
-        call = self._call_for(tuple(map(self._spec, self.inputs, arrays)), keywords)
+        call = self._call_for(tuple(map(self.spec, self.inputs, arrays)), keywords)
         if self._check is not None:
             try:
                 self._check(*arrays, **keywords)
@@ -151,15 +152,17 @@ class Op(Operation):
         if kernel.prepare is not None:
             arrays = [kernel.prepare(a) if name == "w" else a for name, a in zip(self.inputs, arrays, strict=True)]
         for calls in _trace.get():
-            calls.append(TracedCall(self.name, kernel.key, call.asked))
+            calls.append(TracedCall(self.name, call.key, call.asked))
         kernel.body(*arrays, **options)
         return out
 
     def _resolve(self, specs: Any, static: Any, choice: _Choice, environment: str | None) -> Call:
         outputs, keywords = self._inferred(specs, dict(zip(self.static, static, strict=True)))
-        kernel, asked, warning = self._select(specs, keywords, choice, environment)
+        key, asked, warning = self._select(specs, keywords, choice, environment)
+        kernel = self.find(key)
+        assert kernel is not None
         workspace = kernel.workspace(*specs, **keywords) if kernel.workspace else None
-        return Call(kernel, specs[0].device, outputs, workspace, keywords, asked, warning)
+        return Call(kernel, key, specs[0].device, outputs, workspace, keywords, asked, warning)
 
     # Choosing.
 
@@ -177,7 +180,8 @@ class Op(Operation):
 
     def _select(
         self, specs: Any, keywords: dict[str, Any], choice: _Choice, environment: str | None
-    ) -> tuple[Kernel, str | None, str | None]:
+    ) -> tuple[str, str | None, str | None]:
+        """The key of the kernel to run, the one that was asked for, and a warning where they differ."""
         asked, source = self._asked(choice, environment)
         warning = None
         if asked:
@@ -186,16 +190,14 @@ class Op(Operation):
             except ValueError as error:
                 raise ValueError(f"{source}: {error}") from None
             if why is None:
-                kernel = self.find(asked)
-                assert kernel is not None
-                return kernel, asked, None
+                return asked, asked, None
             message = f"{self.name}: {source} asks for {asked}, but {why}"
             if choice.missing == "error":
                 raise NoKernel(f"{message}. {self.overview()}")
             warning = message
         for name in BEST[specs[0].device]:
-            if self.refusal(name, specs, keywords) is None and (kernel := self.find(name)):
-                return kernel, asked, warning and f"{warning}; running {kernel.key}"
+            if self.refusal(name, specs, keywords) is None:
+                return name, asked, warning and f"{warning}; running {name}"
         raise NoKernel(f"{self.name}: no kernel takes this call on the {specs[0].device}. {self.overview()}")
 
     def find(self, key: str) -> Kernel | None:
@@ -243,7 +245,7 @@ class Op(Operation):
         if len(given) != len(specs):
             raise ValueError(f"{self.name}: out= needs {len(specs)} arrays ({', '.join(self.returns)})")
         for i, (name, array, spec) in enumerate(zip(self.returns, given, specs, strict=True)):
-            if self._spec(name, array) != spec:
+            if self.spec(name, array) != spec:
                 wanted = f"{spec.dtype} {spec.shape} on the {spec.device}"
                 raise ValueError(f"{self.name}: out= has {name} as {array.dtype} {array.shape}, expected {wanted}")
             for other_name, other in zip((*self.inputs, *self.returns), (*arrays, *given[:i]), strict=False):
@@ -254,7 +256,7 @@ class Op(Operation):
     def _scratch(self, xp: Any, given: Array, wanted: Spec, taken: Any) -> Array:
         if given is None:
             return xp.empty(wanted.shape, wanted.dtype)
-        if self._spec("workspace", given).nbytes < wanted.nbytes:
+        if self.spec("workspace", given).nbytes < wanted.nbytes:
             raise ValueError(f"{self.name}: workspace has {given.nbytes} bytes, {wanted.nbytes} are needed")
         for array in taken:
             if xp.may_share_memory(given, array):

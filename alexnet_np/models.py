@@ -171,8 +171,8 @@ def fashion(name: str, summary: str) -> Variant:
     draw: Shared = {"weight": he, "bias": zero}
     lrn: Shared = {"size": 5, "k": 1.0, "alpha": 0.05, "beta": 0.75}
     rows = [
-        conv("conv1", 32, 5, padding=2, **draw), relu("relu1"), norm("norm1", **lrn), pool("pool1"),
-        conv("conv2", 32, 5, padding=2, groups=2, **draw), relu("relu2"), norm("norm2", groups=2, **lrn), pool("pool2"),
+        conv("conv1", 24, 5, padding=2, **draw), relu("relu1"), norm("norm1", **lrn), pool("pool1"),
+        conv("conv2", 48, 5, padding=2, groups=2, **draw), relu("relu2"), norm("norm2", groups=2, **lrn), pool("pool2"),
         conv("conv3", 64, 3, padding=1, **draw), relu("relu3"), pool("pool3"),
         FLATTEN,
         fc("fc4", CLASSES, weight=normal(0.01), bias=zero), SOFTMAX,

@@ -171,7 +171,7 @@ class Operation:
 
     def _described(self, inputs: Any, keywords: dict[str, Any]) -> tuple[list[Spec], tuple[Spec, ...], dict[str, Any]]:
         bound, keywords = self._bind(inputs, keywords)
-        specs = [a if isinstance(a, Spec) else self._spec(name, a) for name, a in zip(self.inputs, bound, strict=True)]
+        specs = [a if isinstance(a, Spec) else self.spec(name, a) for name, a in zip(self.inputs, bound, strict=True)]
         outputs, canonical = self._inferred(specs, {name: keywords[name] for name in self.static})
         return specs, outputs, canonical
 
@@ -187,7 +187,8 @@ class Operation:
         bound.apply_defaults()
         return tuple(bound.arguments[n] for n in self.inputs), {n: bound.arguments[n] for n in self.keywords}
 
-    def _spec(self, name: str, array: Array) -> Spec:
+    def spec(self, name: str, array: Array) -> Spec:
+        """The spec of an argument called `name`. Raises TypeError for what is no array, ValueError for its strides."""
         device = "cpu" if type(array) is np.ndarray else device_of(array)
         if device is None:
             raise TypeError(f"{self.name}: {name} must be a NumPy or CuPy array, got {type(array).__name__}")

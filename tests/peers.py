@@ -107,11 +107,11 @@ def wide(padding):
     ]  # fmt: skip
 
 
-def small(channels, towers, third):
+def small(channels, first, second, towers, third):
     """cifar and fashion: alpha 0.05 undivided, k=1; fashion has two towers from conv2 to norm2."""
     return [
-        ("conv1", nn.Conv2d(channels, 32, 5, 1, 2)), ("relu1", nn.ReLU()), *shrink(1, Norm(5 * 0.05, 1.0)),
-        ("conv2", nn.Conv2d(32, 32, 5, 1, 2, groups=towers)), ("relu2", nn.ReLU()),
+        ("conv1", nn.Conv2d(channels, first, 5, 1, 2)), ("relu1", nn.ReLU()), *shrink(1, Norm(5 * 0.05, 1.0)),
+        ("conv2", nn.Conv2d(first, second, 5, 1, 2, groups=towers)), ("relu2", nn.ReLU()),
         *shrink(2, Norm(5 * 0.05, 1.0, towers)),
         ("conv3", third), ("relu3", nn.ReLU()), ("pool3", pool()),
     ]  # fmt: skip
@@ -143,8 +143,8 @@ FACTS = {
     "torchvision": Facts(torchvision, drop_first=True),
     "torch": Facts(lambda: wide(1)),
     "keras": Facts(lambda: wide(0)),
-    "cifar": Facts(lambda: small(3, 1, nn.Conv2d(32, 64, 5, 1, 2)), hidden=0),
-    "fashion": Facts(lambda: small(1, 2, nn.Conv2d(32, 64, 3, 1, 1)), hidden=0),
+    "cifar": Facts(lambda: small(3, 32, 32, 1, nn.Conv2d(32, 64, 5, 1, 2)), hidden=0),
+    "fashion": Facts(lambda: small(1, 24, 48, 2, nn.Conv2d(48, 64, 3, 1, 1)), hidden=0),
     "mini": Facts(mini, hidden=64, rate=0.2, scale_at_train=False, pixels=10),  # its conv1 starts small
 }
 

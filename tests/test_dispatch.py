@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import alexnet_np as anp
 from alexnet_np import ops
+from alexnet_np.backend import BACKENDS
 from alexnet_np.conformance import check_kernel
 from alexnet_np.dispatch import OPS, Op, Spec, op
 from alexnet_np.ops.cases import cases
@@ -42,6 +45,21 @@ def second_backend() -> Iterator[str]:
 
 def ran(calls: list[Any]) -> list[tuple[str, str]]:
     return [(call.op, call.kernel) for call in calls]
+
+
+def test_cupy_runs_the_numpy_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its own name, and with no module but the one of its arrays."""
+    x, able = Spec((2, 3), np.dtype(np.float32), "gpu"), replace(BACKENDS["gpu_cupy"], missing=lambda: None)
+    with pytest.raises(anp.NoKernel, match=r"relu: no kernel takes this call on the gpu\. It has cpu_numpy"):
+        ops.relu.resolve(x)
+    monkeypatch.setitem(BACKENDS, "gpu_cupy", able)
+    call = ops.relu.resolve(x._replace(shape=(2, 4)))
+    assert (call.key, call.kernel.key, call.outputs[0].device) == ("gpu_cupy", "cpu_numpy", "gpu")
+    ops.relu.changed()  # what was resolved under the changed table is forgotten
+    files = list((Path(__file__).parent.parent / "kernels").glob("*/cpu_numpy.py"))
+    assert len(files) == 9
+    for path in files:
+        assert "import numpy" not in path.read_text(), path
 
 
 def test_importing_is_light() -> None:
