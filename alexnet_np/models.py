@@ -154,30 +154,21 @@ def wide(name: str, summary: str, same: bool, weight: Initializer, bias: Initial
     return Variant(name, summary, (3, 224, 224), rows)
 
 
-def cifar(name: str, summary: str) -> Variant:
+def small(
+    name: str, summary: str, shape: tuple[int, int, int], maps: tuple[int, int], towers: int, last: int
+) -> Variant:
+    """Two convolutions of 5×5 with LRN and overlapping pooling, a third of `last` × `last`, one fully-connected layer."""
     draw: Shared = {"weight": he, "bias": zero}
     lrn: Shared = {"size": 5, "k": 1.0, "alpha": 0.05, "beta": 0.75}
     rows = [
-        conv("conv1", 32, 5, padding=2, **draw), relu("relu1"), norm("norm1", **lrn), pool("pool1"),
-        conv("conv2", 32, 5, padding=2, **draw), relu("relu2"), norm("norm2", **lrn), pool("pool2"),
-        conv("conv3", 64, 5, padding=2, **draw), relu("relu3"), pool("pool3"),
+        conv("conv1", maps[0], 5, padding=2, **draw), relu("relu1"), norm("norm1", **lrn), pool("pool1"),
+        conv("conv2", maps[1], 5, padding=2, groups=towers, **draw), relu("relu2"),
+        norm("norm2", groups=towers, **lrn), pool("pool2"),
+        conv("conv3", 64, last, padding=last // 2, **draw), relu("relu3"), pool("pool3"),
         FLATTEN,
         fc("fc4", CLASSES, weight=normal(0.01), bias=zero), SOFTMAX,
     ]  # fmt: skip
-    return Variant(name, summary, (3, 32, 32), rows)
-
-
-def fashion(name: str, summary: str) -> Variant:
-    draw: Shared = {"weight": he, "bias": zero}
-    lrn: Shared = {"size": 5, "k": 1.0, "alpha": 0.05, "beta": 0.75}
-    rows = [
-        conv("conv1", 24, 5, padding=2, **draw), relu("relu1"), norm("norm1", **lrn), pool("pool1"),
-        conv("conv2", 48, 5, padding=2, groups=2, **draw), relu("relu2"), norm("norm2", groups=2, **lrn), pool("pool2"),
-        conv("conv3", 64, 3, padding=1, **draw), relu("relu3"), pool("pool3"),
-        FLATTEN,
-        fc("fc4", CLASSES, weight=normal(0.01), bias=zero), SOFTMAX,
-    ]  # fmt: skip
-    return Variant(name, summary, (1, 28, 28), rows)
+    return Variant(name, summary, shape, rows)
 
 
 def mini(name: str, summary: str) -> Variant:
@@ -209,8 +200,8 @@ VARIANTS = {
         torchvision("torchvision", "'one weird trick' widths, no LRN, no groups, dropout before fc6 and fc7"),
         wide("torch", "the paper's widths, no LRN, no groups", True, fan_in_uniform, fan_in_uniform),
         wide("keras", "the same widths, every convolution 'valid'", False, glorot_uniform, zero),
-        cifar("cifar", "three 5×5 convolutions in the paper's style, for 32×32 colour images"),
-        fashion("fashion", "the same idea for 28×28 grey images, with two towers in conv2"),
+        small("cifar", "three 5×5 convolutions in the paper's style, for colour images", (3, 32, 32), (32, 32), 1, 5),
+        small("fashion", "the same idea for grey images, with two towers in conv2", (1, 28, 28), (24, 48), 2, 3),
         mini("mini", "a few-second net with every kind of layer, for images of any size"),
     )
 }
