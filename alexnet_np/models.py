@@ -157,7 +157,7 @@ def wide(name: str, summary: str, same: bool, weight: Initializer, bias: Initial
 def small(
     name: str, summary: str, shape: tuple[int, int, int], maps: tuple[int, int], towers: int, last: int
 ) -> Variant:
-    """Two convolutions of 5×5 with LRN and overlapping pooling, a third of `last` × `last`, one fully-connected layer."""
+    """Two 5×5 convolutions with LRN and overlapping pooling, a third of `last` × `last`, one fully-connected layer."""
     draw: Shared = {"weight": he, "bias": zero}
     lrn: Shared = {"size": 5, "k": 1.0, "alpha": 0.05, "beta": 0.75}
     rows = [
