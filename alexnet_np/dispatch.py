@@ -136,19 +136,17 @@ class Op(Operation):
                 raise type(error)(f"{self.name}: {error}") from None
         if call.warning is not None:
             warnings.warn(call.warning, RuntimeWarning, stacklevel=2)
-        kernel, options = call.kernel, call.keywords
-        if self.dynamic:
-            options = {**options, **{name: keywords[name] for name in self.dynamic}}
+        kernel, options = call.kernel, call.keywords.copy()
+        for name in self.dynamic:
+            options[name] = keywords[name]
         xp = np if call.device == "cpu" else array_module(arrays[0])
         if self.returns:
             out = _allocate(xp, call.outputs) if out is None else self._checked_out(xp, out, call.outputs, arrays)
-            options = {**options, "out": out}
+            options["out"] = out
         elif out is not None:
             raise TypeError(f"{self.name} works in place and takes no out=")
         if kernel.workspace is not None:
-            taken = (*arrays, *(out if isinstance(out, tuple) else (out,)))
-            scratch = call.workspace and self._scratch(xp, workspace, call.workspace, taken)
-            options = {**options, "workspace": scratch}
+            options["workspace"] = self._scratch(xp, workspace, call.workspace, (arrays, out))
         if kernel.prepare is not None:
             arrays = [kernel.prepare(a) if name == "w" else a for name, a in zip(self.inputs, arrays, strict=True)]
         for calls in _trace.get():
@@ -253,12 +251,15 @@ class Op(Operation):
                     raise ValueError(f"{self.name}: out= has a {name} that overlaps {other_name}")
         return out
 
-    def _scratch(self, xp: Any, given: Array, wanted: Spec, taken: Any) -> Array:
+    def _scratch(self, xp: Any, given: Array, wanted: Spec | None, used: tuple[Any, Any]) -> Array:
+        if wanted is None:
+            return None
         if given is None:
             return xp.empty(wanted.shape, wanted.dtype)
         if self.spec("workspace", given).nbytes < wanted.nbytes:
             raise ValueError(f"{self.name}: workspace has {given.nbytes} bytes, {wanted.nbytes} are needed")
-        for array in taken:
+        arrays, out = used
+        for array in (*arrays, *(out if isinstance(out, tuple) else (out,))):
             if xp.may_share_memory(given, array):
                 raise ValueError(f"{self.name}: workspace overlaps an input or output")
         return given.reshape(-1).view(np.uint8)[: wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import Array
 from ..operation import Spec
 
+UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def is_int(value: Any) -> bool:
     """An int, Python's or NumPy's, and not a bool."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return type(value) is int or isinstance(value, np.integer)
 
 
 def floats(**specs: Spec) -> None:
@@ -56,6 +58,13 @@ def number(name: str, value: Any, low: float = -np.inf, below: float = np.inf) -
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     if not low <= value < below:
         raise ValueError(f"{name} must lie in [{low}, {below}), got {value!r}")
+
+
+def below(name: str, array: Array, limit: int, why: str) -> None:
+    """Every element of an integer array is in 0 … limit − 1. One pass: seen as unsigned, a negative one is large."""
+    if int(array.view(UNSIGNED[array.dtype.itemsize]).max()) >= limit:
+        low, high = int(array.min()), int(array.max())
+        raise ValueError(f"{name} has {low if low < 0 else high}, expected 0 … {limit - 1} ({why})")
 
 
 def divides(groups: Any, name: str, channels: int) -> None:

@@ -94,9 +94,7 @@ def _(dy: Spec, index: Spec, *, x_shape: Any, size: Pair, stride: Pair, padding:
 
 @maxpool2d_backward.define_check
 def _(dy: Array, index: Array, *, x_shape: Any, **_: Any) -> None:
-    low, high, size = int(index.min()), int(index.max()), prod(x_shape[2:])
-    if low < 0 or high >= size:
-        raise ValueError(f"index has {low if low < 0 else high}, which is outside a plane of {x_shape[2:]}")
+    checks.below("index", index, x_shape[2] * x_shape[3], "a place in its plane")
 
 
 @maxpool2d.define_flops

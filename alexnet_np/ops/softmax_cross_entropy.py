@@ -43,11 +43,8 @@ def softmax_cross_entropy_backward(probs: Array, labels: Array) -> Array:
     return dlogits / len(labels)
 
 
-def _check(logits: Array, labels: Array) -> None:
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= logits.shape[1]:
-        wrong = low if low < 0 else high
-        raise ValueError(f"labels has {wrong}, which is outside 0 … {logits.shape[1] - 1}")
+def _check(scores: Array, labels: Array) -> None:
+    checks.below("labels", labels, scores.shape[1], "the classes")
 
 
 def _infer(name: str, scores: Spec, labels: Spec) -> None:
