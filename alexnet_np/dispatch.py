@@ -96,6 +96,16 @@ def trace() -> Iterator[list[TracedCall]]:
         _trace.reset(token)
 
 
+_VARIABLE, _BYTES = os.environ.encodekey("ALEXNET_BACKEND"), os.environ._data  # type: ignore[attr-defined]
+
+
+def _environment() -> str | None:
+    """ALEXNET_BACKEND at this moment. os.environ.get raises and catches an exception for a variable that is not set,
+    a sixth of what a dispatched call costs; the dict behind it does not."""
+    value = _BYTES.get(_VARIABLE)
+    return os.environ.decodevalue(value) if value else None
+
+
 class Op(Operation):
     """An operation that can be called: `y = op(x, ...)` allocates, `op(x, ..., out=, workspace=)` does not.
 
@@ -119,7 +129,7 @@ class Op(Operation):
 
     def _call_for(self, specs: tuple[Spec, ...], keywords: dict[str, Any]) -> Call:
         static = tuple([keywords[name] for name in self.static])
-        context = _choice.get(), os.environ.get("ALEXNET_BACKEND") or None
+        context = _choice.get(), _environment()
         try:
             exact = dumps(static, 2)  # bytes, since as keys 1, 1.0 and True would be the same
         except ValueError:  # something that is no plain Python value, such as a NumPy number
@@ -128,7 +138,12 @@ class Op(Operation):
 
     def __call__(self, *args: Any, out: Any = None, workspace: Array = None, **keywords: Any) -> Any:
         arrays, keywords = self._bind(args, keywords)
-        call = self._call_for(tuple(map(self.spec, self.inputs, arrays)), keywords)
+        # Plain tuples where nothing can be wrong: equal to Specs as keys, and made in half the time.
+        specs: list[Any] = [
+            (a.shape, a.dtype, "cpu") if type(a) is np.ndarray and a.flags.c_contiguous else self.spec(name, a)
+            for name, a in zip(self.inputs, arrays, strict=True)
+        ]
+        call = self._call_for(tuple(specs), keywords)
         if self._check is not None:
             try:
                 self._check(*arrays, **keywords)
@@ -155,6 +170,7 @@ class Op(Operation):
         return out
 
     def _resolve(self, specs: Any, static: Any, choice: _Choice, environment: str | None) -> Call:
+        specs = [Spec(*spec) for spec in specs]
         outputs, keywords = self._inferred(specs, dict(zip(self.static, static, strict=True)))
         key, asked, warning = self._select(specs, keywords, choice, environment)
         kernel = self.find(key)
