@@ -3,7 +3,7 @@
 from . import layers, ops
 from .backend import BACKENDS
 from .dispatch import NoKernel, load_kernels, trace, use
-from .gradient_check import gradcheck
+from .gradient_check import assert_gradients, gradcheck
 from .models import VARIANTS, alexnet
 from .network import Sequential
 from .ops import col2im, im2col
@@ -14,6 +14,7 @@ __all__ = [
     "NoKernel",
     "Sequential",
     "alexnet",
+    "assert_gradients",
     "col2im",
     "gradcheck",
     "im2col",

@@ -6,7 +6,7 @@ An error that a user can cause ends in one line and exit code 2; `--debug` shows
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -61,7 +61,33 @@ def evaluate(checkpoint: Path, data: str | None = None, batch: int = 128) -> Non
     show_scores(checkpoint, data, batch)
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"info": info, "demo": demo, "train": train, "evaluate": evaluate}
+def gradcheck(
+    what: tyro.conf.Positional[str] = "all",
+    dtype: Literal["float64", "float32"] = "float64",
+    backend: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Check gradients by differences: exit code 1 where one is wrong.
+
+    Args:
+        what: all, an operation, a variant, or path/to/file.py:Layer (with a function example(random) for its input)
+        dtype: precision of the arrays
+        backend: whose kernels run; the best unless given
+        seed: of everything random
+    """
+    from .report import check_visibly
+
+    if not check_visibly(what, dtype, backend, seed):
+        raise SystemExit(1)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "info": info,
+    "demo": demo,
+    "train": train,
+    "evaluate": evaluate,
+    "gradcheck": gradcheck,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,6 @@ from .gradient_check import gradcheck
 from .layers import Flatten
 from .models import alexnet
 from .network import Sequential
-from .operation import Spec
 from .pictures import draw_filters, draw_loss
 from .report import console, fit_visibly
 from .train import Recipe, start
@@ -45,17 +44,16 @@ def run(out: Path, seed: int) -> None:
 
 
 def check_gradients(seed: int) -> None:
-    """Central differences against the backward of every layer of a small network, in float64."""
-    console.rule("Gradient check, float64, every element")
+    """Differences against the backward of every layer of a small network, 100 elements of each gradient."""
+    console.rule("Gradient check, float64")
     random = np.random.default_rng(seed)
     model = alexnet("mini", num_classes=5, seed=seed, dtype=np.float64, input_shape=(3, 18, 18))
     x, wrong = random.standard_normal((1, 3, 18, 18)), []
     for name, layer in model.items():
-        report = gradcheck(layer, x, name=name, seed=seed)
+        report = gradcheck(layer, x, name=name, seed=seed, elements=100)
         console.print(report.text())
         wrong += [] if report.ok else [name]
-        # Not the activation itself: behind a ReLU its zeros tie in the pooling windows, where no derivative exists.
-        x = random.standard_normal(layer.infer(Spec(x.shape, x.dtype))[0].shape)
+        x = layer.forward(x)
     if wrong:
         raise ValueError(f"the gradients of {', '.join(wrong)} are wrong")
 

@@ -1,9 +1,11 @@
 """What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,7 +13,8 @@ from rich.table import Table
 
 from . import data
 from .backend import BACKENDS
-from .dispatch import load_kernels
+from .dispatch import load_kernels, use
+from .gradient_check import check_named
 from .models import VARIANTS
 from .train import Recipe, Run, Scores, checkpoint, evaluate, fit, start
 from .train.loop import Report
@@ -34,6 +37,19 @@ def show_info() -> None:
     for name, backend in BACKENDS.items():
         reasons.add_row(name, backend.missing() or "available", backend.summary)
     console.print(reasons)
+
+
+def check_visibly(what: str, dtype: str, backend: str | None, seed: int) -> bool:
+    """Print a report for each target as it is done; whether all were right. Raises ValueError for what is unknown."""
+    wrong, count = [], 0
+    with use(backend) if backend else nullcontext():
+        for report in check_named(what, np.dtype(dtype), seed):
+            console.print(report.text(), style=None if report.ok else "bold red", soft_wrap=True, markup=False)
+            count += 1
+            wrong += [] if report.ok else [report.target]
+    again = f"alexnet-np gradcheck {what} --dtype {dtype} --seed {seed}" + (f" --backend {backend}" if backend else "")
+    console.print(f"{count} checked, {len(wrong)} wrong" + (f": {'; '.join(wrong)}\nagain: {again}" if wrong else ""))
+    return not wrong
 
 
 def train_visibly(recipe: Recipe, out: Path, resume: bool) -> Run:

@@ -89,6 +89,45 @@ def test_one_line_for_a_mistake(
     assert len(lines) == 1 and lines[0].startswith("alexnet-np: ") and message in lines[0]
 
 
+USERS = """
+import numpy as np
+
+class Swish:
+    def example(self, random):
+        return random.standard_normal((3, 4))
+
+    def forward(self, x):
+        self.x = x
+        return x / (1 + np.exp(-x))
+
+    def backward(self, dy):
+        s = 1 / (1 + np.exp(-self.x))
+        return dy * (s + self.x * s * (1 - s))
+
+class Subtle(Swish):
+    def backward(self, dy):
+        s = 1 / (1 + np.exp(-self.x))
+        return dy * (s + self.x * s * s)
+"""
+
+
+def test_gradcheck_of_a_users_file(tmp_path: Path) -> None:
+    """A layer outside the package: right, wrong (exit code 1, and how to see it again), and missing."""
+    file = tmp_path / "mine.py"
+    file.write_text(USERS)
+    assert "1 checked, 0 wrong" in run("gradcheck", f"{file}:Swish")
+    text = run("gradcheck", f"{file}:Subtle", "--seed", "3", code=1)
+    assert "WRONG at" in text and f"again: alexnet-np gradcheck {file}:Subtle --dtype float64 --seed 3" in text
+    assert "has no Mish" in run("gradcheck", f"{file}:Mish", code=2)
+    assert "there is no file" in run("gradcheck", f"{tmp_path}/yours.py:Swish", code=2)
+
+
+def test_gradcheck_of_operations() -> None:
+    assert "10 checked, 0 wrong" in run("gradcheck", "lrn", "--backend", "cpu_numpy", "--dtype", "float32")
+    assert "cannot check 'lrm': give 'all', an operation (conv2d, " in run("gradcheck", "lrm", code=2)
+    assert "unknown backend 'fast'" in run("gradcheck", "lrn", "--backend", "fast", code=2)
+
+
 def test_debug_shows_the_traceback() -> None:
     assert "Traceback" in run("train", "--data", "/nowhere", "--debug", code=1)
 

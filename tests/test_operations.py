@@ -100,8 +100,6 @@ def test_gradcheck_sees_a_mistake() -> None:
 
     report = anp.gradcheck(Wrong(), np.random.default_rng(0).standard_normal((3, 4)))
     assert not report.ok and "WRONG at" in report.text()
-    with pytest.raises(TypeError, match="float64"):
-        anp.gradcheck(layers.ReLU(), np.ones(3, np.float32))
 
 
 def test_gradient_of_the_loss() -> None:

@@ -1,0 +1,85 @@
+"""A column of the Jacobian from differences, with an error for each entry, and its kinks.
+
+Along one element, steps h shrink by factors of 4. At each the central difference and the two one-sided slopes are
+taken for all outputs at once. Truncation shows as the change from one step to the next, rounding is the forward's
+measured noise over h; each entry takes the step where their sum is least. So nobody picks a step.
+
+A kink beside x spoils the larger steps alone, whose change from step to step tells. A kink at x leaves the central
+difference steady and the one-sided slopes apart at every step: curvature would bring them together as h shrinks.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend import Array
+
+STEPS = 2.0 ** -np.arange(1, 23, 2)  # of the element's scale
+NOISE_SAMPLES = 6
+UNRESOLVED = 1e-3  # an error beyond this share of an entry's slopes
+
+
+class Column(NamedTuple):
+    """∂y/∂v for one element v, over all outputs (flat): slope and error, and for kinks the slopes to either side."""
+
+    slope: Array
+    error: Array
+    kink: Array  # bool
+    low: Array
+    high: Array
+
+
+def noise_of(forward: Callable[[dict[str, Array]], Array], arrays: dict[str, Array], seed: int) -> Array:
+    """The rounding noise of every output, at least a unit in the last place of it.
+
+    From second differences over moves of a few units in the last place, which only rounding makes differ from zero.
+    """
+    random, base = np.random.default_rng(seed), {name: a.copy() for name, a in arrays.items()}
+    y = np.array(forward(base), np.float64).ravel()
+    eps = max(np.finfo(a.dtype).eps for a in base.values())
+    noise = eps * np.abs(y)
+    for _ in range(NOISE_SAMPLES):
+        ends = []
+        moves = {n: 4 * eps * np.abs(a) * random.standard_normal(a.shape) for n, a in base.items()}
+        for sign in (1, -1):
+            moved = {n: (a + sign * moves[n]).astype(a.dtype) for n, a in base.items()}
+            ends.append(np.array(forward(moved), np.float64).ravel())
+        noise = np.maximum(noise, np.abs(ends[0] - 2 * y + ends[1]) / 2)
+    forward(base)  # an object's parameters are back where they were
+    # An output whose terms cancel is as noisy as its neighbours, which the few samples may miss.
+    return np.maximum(noise, np.sqrt(np.mean(noise**2)))
+
+
+def column(along: Callable[[float], tuple[float, Array]], y: Array, scale: float, noise: Array) -> Column:
+    """`along(t)` gives the step really taken (t, as rounded in the array's dtype) and the outputs there, flat."""
+    right, left = [], []
+    for h in scale * STEPS:
+        (up, above), (down, below) = along(h), along(-h)
+        right.append(((above - y) / up, up))
+        left.append(((y - below) / -down, -down))
+    plus, minus = (np.stack([slope for slope, _ in side]) for side in (right, left))
+    h = np.array([(a[1] + b[1]) / 2 for a, b in zip(right, left, strict=True)])[:, None]
+    central = (plus + minus) / 2
+    rounding = noise / h
+    # Richardson: central differences err by h², so a step of a quarter of it has a fifteenth of the change left over.
+    better = central.copy()
+    better[1:] += (central[1:] - central[:-1]) / 15
+    change = np.full(central.shape, np.inf)
+    change[1:] = np.abs(central[1:] - central[:-1])
+    # Two estimates can agree by chance, so the change to the next step vouches as well.
+    change[1:-1] = np.maximum(change[1:-1], change[2:].copy())
+    change[0, (plus == 0).all(axis=0) & (minus == 0).all(axis=0)] = 0  # it never moved, not at the largest step
+    total = np.where(np.isfinite(change), change + 2 * rounding, np.inf)  # a step may leave the domain
+    best = total.argmin(axis=0)
+    at = best, np.arange(y.size)
+    # One-sided slopes differ by h·y″ where y is smooth: by four times less at the next step. At a kink they stay apart.
+    gap, larger = np.abs(plus - minus), (np.maximum(best - 1, 0), at[1])
+    kink = (gap[at] > 0.5 * gap[larger]) & (gap[at] > 20 * rounding[at])
+    # A kink that lies nearer than the steps which rounding leaves usable shows at the next larger one.
+    coarse = total[at] > UNRESOLVED * np.maximum(np.abs(plus), np.abs(minus))[larger]
+    near = ~kink & coarse & (gap[larger] > 20 * rounding[larger])
+    low, high = np.minimum(plus, minus), np.maximum(plus, minus)
+    low = np.where(near, np.minimum(low[at], low[larger]), low[at])
+    high = np.where(near, np.maximum(high[at], high[larger]), high[at])
+    return Column(better[at], total[at], kink | near, low, high)
