@@ -15,7 +15,7 @@ from .layers import Flatten
 from .models import alexnet
 from .network import Sequential
 from .pictures import draw_filters, draw_loss
-from .report import console, fit_visibly
+from .report import console, fit_visibly, say
 from .train import Recipe, start
 
 EPOCHS = 16
@@ -31,7 +31,7 @@ def run(out: Path, seed: int) -> None:
     trained = start(recipe, split)
     before = trained.model["conv1"].params["weight"].copy()
     console.rule("Training on the generated set")
-    console.print(trained.model.summary())
+    say(trained.model.summary())
     fit_visibly(trained, split, out / "run")
     time_operations()
     console.rule("Pictures")
@@ -39,8 +39,8 @@ def run(out: Path, seed: int) -> None:
     draw_filters(out / "conv1.png", {"drawn": before, "learned": trained.model["conv1"].params["weight"]})
     draw_loss(out / "loss.png", records)
     for name in ("conv1.png", "loss.png", "run/last.safetensors", "run/metrics.jsonl"):
-        console.print(f"  {(out / name).resolve()}")
-    console.print(f"done in {time.perf_counter() - began:.0f} s")
+        say(f"  {(out / name).resolve()}")
+    say(f"done in {time.perf_counter() - began:.0f} s")
 
 
 def check_gradients(seed: int) -> None:
@@ -51,7 +51,7 @@ def check_gradients(seed: int) -> None:
     x, wrong = random.standard_normal((1, 3, 18, 18)), []
     for name, layer in model.items():
         report = gradcheck(layer, x, name=name, seed=seed, elements=100)
-        console.print(report.text())
+        say(report.text())
         wrong += [] if report.ok else [name]
         x = layer.forward(x)
     if wrong:

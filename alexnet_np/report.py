@@ -22,6 +22,11 @@ from .train.loop import Report
 console = Console(highlight=False)
 
 
+def say(text: str, style: str | None = None) -> None:
+    """Print text as it is: a path keeps its brackets, and a command its line."""
+    console.print(text, style=style, soft_wrap=True, markup=False)
+
+
 def show_info() -> None:
     """Operations × backends, with the reason wherever something cannot run."""
     table = Table("operation", *(name.replace("_", "\n") for name in BACKENDS), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -32,7 +37,7 @@ def show_info() -> None:
         ]
         table.add_row(op.name, *("·" if n is None else str(n or "–") for n in counts))
     console.print(table)
-    console.print("Numbers count kernels; –: none is written; ·: the backend cannot run here.\n")
+    say("Numbers count kernels; –: none is written; ·: the backend cannot run here.\n")
     reasons = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, backend in BACKENDS.items():
         reasons.add_row(name, backend.missing() or "available", backend.summary)
@@ -44,11 +49,11 @@ def check_visibly(what: str, dtype: str, backend: str | None, seed: int) -> bool
     wrong, count = [], 0
     with use(backend) if backend else nullcontext():
         for report in check_named(what, np.dtype(dtype), seed):
-            console.print(report.text(), style=None if report.ok else "bold red", soft_wrap=True, markup=False)
+            say(report.text(), None if report.ok else "bold red")
             count += 1
             wrong += [] if report.ok else [report.target]
     again = f"alexnet-np gradcheck {what} --dtype {dtype} --seed {seed}" + (f" --backend {backend}" if backend else "")
-    console.print(f"{count} checked, {len(wrong)} wrong" + (f": {'; '.join(wrong)}\nagain: {again}" if wrong else ""))
+    say(f"{count} checked, {len(wrong)} wrong" + (f": {'; '.join(wrong)}\nagain: {again}" if wrong else ""))
     return not wrong
 
 
@@ -63,14 +68,14 @@ def train_visibly(recipe: Recipe, out: Path, resume: bool) -> Run:
         run = start(recipe, split)
     elif run.classes != list(split.train.classes):
         raise ValueError(f"{recipe.data} has other classes than {last} was trained on")
-    console.print(
+    say(
         f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
         f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
     )
     if fit_visibly(run, split, out):
-        console.print(f"done; {last}")
+        say(f"done; {last}")
     else:
-        console.print(f"interrupted at step {run.model.iteration}; go on with --resume")
+        say(f"interrupted at step {run.model.iteration}; go on with --resume")
     return run
 
 
@@ -92,7 +97,7 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
                 task, completed=report.step, total=report.steps, loss=report.loss, speed=report.images_per_second
             )
             if report.scores:
-                console.print(
+                say(
                     f"epoch {report.epoch + 1:>3}: {describe(report.scores)}; "
                     f"{report.images_per_second:,.0f} images/s, {(time.perf_counter() - began) / 60:.1f} min"
                 )
@@ -107,7 +112,7 @@ def show_scores(path: Path, source: str | None, batch: int) -> None:
     if list(split.test.classes) != run.classes:
         raise ValueError(f"{source} has classes {list(split.test.classes)}, the checkpoint {run.classes}")
     scores = evaluate(run.model, split.test, run.pixels, batch)
-    console.print(f"{run.recipe.variant}, {scores.images:,} images: {describe(scores)}")
+    say(f"{run.recipe.variant}, {scores.images:,} images: {describe(scores)}")
 
 
 def describe(scores: Scores) -> str:

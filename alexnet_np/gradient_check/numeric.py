@@ -74,9 +74,11 @@ def column(along: Callable[[float], tuple[float, Array]], y: Array, scale: float
     best = total.argmin(axis=0)
     at = best, np.arange(y.size)
     # One-sided slopes differ by h·y″ where y is smooth: by four times less at the next step. At a kink they stay apart.
-    gap, larger = np.abs(plus - minus), (np.maximum(best - 1, 0), at[1])
-    kink = (gap[at] > 0.5 * gap[larger]) & (gap[at] > 20 * rounding[at])
-    # A kink that lies nearer than the steps which rounding leaves usable shows at the next larger one.
+    gap, next_larger = np.abs(plus - minus), (np.maximum(best - 1, 0), at[1])
+    kink = (gap[at] > 0.5 * gap[next_larger]) & (gap[at] > 20 * rounding[at])
+    # A kink that lies nearer than the steps which rounding leaves usable shows at a larger one, two before the best:
+    # the first step that falls short of it still differs from the one before.
+    larger = np.maximum(best - 2, 0), at[1]
     coarse = total[at] > UNRESOLVED * np.maximum(np.abs(plus), np.abs(minus))[larger]
     near = ~kink & coarse & (gap[larger] > 20 * rounding[larger])
     low, high = np.minimum(plus, minus), np.maximum(plus, minus)
