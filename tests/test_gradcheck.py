@@ -1,5 +1,6 @@
 """The gradient checker: no false alarm, at kinks least of all, and no mistake that it lets pass."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,19 @@ MISTAKES = {
 
 def test_the_right_backward_passes() -> None:
     assert anp.gradcheck((conv, altered()), X, W, B).ok
+
+
+WORDS = {
+    "dx by 1/N": "dx .* it is off by a factor of 0.5",
+    "dw transposed": "dw .* its last two axes are transposed",
+    "dw's last group missing": r"dw .* it is right except where axis 0 is 3 … 5 \(of 6\)",
+    "NaN in dw": "dw .* 1 elements are not finite",
+}
+
+
+@pytest.mark.parametrize("mistake", WORDS)
+def test_a_pattern_is_put_in_words(mistake: str) -> None:
+    assert re.search(WORDS[mistake], anp.gradcheck((conv, MISTAKES[mistake]), X, W, B).text())
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

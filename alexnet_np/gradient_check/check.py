@@ -13,6 +13,7 @@ import numpy as np
 from ..backend import Array
 from .numeric import Column, column, noise_of
 from .targets import Target, target_of
+from .words import describe
 
 SAFETY = 8  # times the numeric error that a difference may have; the errors are estimates
 COARSE = 1e-3  # a numeric error beyond this share of the largest gradient cannot decide anything
@@ -32,6 +33,7 @@ class Row(NamedTuple):
     analytic: float
     numeric: float
     bound: float
+    words: str
 
     @property
     def checked(self) -> int:
@@ -67,6 +69,7 @@ class Report(NamedTuple):
             line += f", {kinds}" if kinds else ""
             if row.excess > 1:
                 line += f"  WRONG at {row.at}: {row.analytic:.6g}, differences give {row.numeric:.6g} ± {row.bound:.1g}"
+                line += f": {row.words}" if row.words else ""
             elif not row.ok:
                 line += "  UNDECIDED: the numeric error is too large to tell"
             lines.append(line)
@@ -142,7 +145,7 @@ class _Checker:
         chosen = np.sort(self.random.permutation(array.size)[:elements])
         largest = float(np.abs(gradient).max()) or 1.0
         counts = {"smooth": 0, "bracketed": 0, "undecided": 0}
-        worst = (-1.0, 0, 0.0, 0.0, 0.0)
+        worst, compared = (-1.0, 0, 0.0, 0.0, 0.0), []
         tied: dict[int, list[int]] = {}
         for i in map(int, chosen):
             numeric = self._column(key, [i])
@@ -164,15 +167,17 @@ class _Checker:
             excess = max(excess, abs(analytic - expected) / bound) if np.isfinite(analytic) else np.inf
             kind = "bracketed" if len(kinks) else "undecided" if error > COARSE * largest else "smooth"
             counts[kind] += 1
+            compared.append((i, analytic, expected, bound))
             if excess > worst[0]:
                 worst = (excess, i, analytic, expected, bound)
         for o, members in tied.items():
             if len(members) > 1 and (found := self._together(key, o, members, largest)) and found[0] > worst[0]:
                 worst = found
         at = tuple(map(int, np.unravel_index(worst[1], array.shape)))
-        return Row(
-            key, array.size, counts["smooth"], counts["bracketed"], counts["undecided"], worst[0], at, *worst[2:]
-        )
+        places, *values = (np.array(column) for column in zip(*compared, strict=True))
+        words = describe(array.shape, places, *values) if worst[0] > 1 else ""
+        classes = counts["smooth"], counts["bracketed"], counts["undecided"]
+        return Row(key, array.size, *classes, worst[0], at, *worst[2:], words)
 
     def _together(
         self, key: str, o: int, members: list[int], largest: float
