@@ -4,7 +4,7 @@ BIN := .venv/bin
 # A test on each core, so BLAS gets one thread in each: two of its threads that wait for a busy core lose milliseconds.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test setup check clean
+.PHONY: demo test setup check study clean
 
 demo: .venv/run
 	$(BIN)/alexnet-np demo
@@ -30,6 +30,10 @@ check: .venv/dev
 .venv/dev: .venv/run
 	$(BIN)/python -m pip install --quiet --editable .[dev]
 	touch $@
+
+# How many planted mistakes the gradient checker sees, beside PyTorch's: some minutes.
+study: .venv/dev
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m alexnet_np.benchmarks.planted_mistakes docs/planted_mistakes.md
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

@@ -16,7 +16,7 @@ from .targets import Target, target_of
 from .words import describe
 
 SAFETY = 8  # times the numeric error that a difference may have; the errors are estimates
-COARSE = 1e-3  # a numeric error beyond this share of the largest gradient cannot decide anything
+COARSE = 1e-3  # a numeric error beyond this share of the gradient and of its terms cannot decide anything
 UNDECIDED = 1e-3  # share of elements that may be left so
 
 
@@ -165,7 +165,9 @@ class _Checker:
             error = float(np.linalg.norm(smooth * np.where(numeric.kink, 0.0, numeric.error)))
             bound = SAFETY * error + 64 * np.finfo(array.dtype).eps * largest
             excess = max(excess, abs(analytic - expected) / bound) if np.isfinite(analytic) else np.inf
-            kind = "bracketed" if len(kinks) else "undecided" if error > COARSE * largest else "smooth"
+            # By chance the terms may cancel; what differences can resolve is a share of the terms themselves.
+            terms = float(np.linalg.norm(smooth * np.where(numeric.kink, 0.0, numeric.slope)))
+            kind = "bracketed" if len(kinks) else "undecided" if error > COARSE * max(largest, terms) else "smooth"
             counts[kind] += 1
             compared.append((i, analytic, expected, bound))
             if excess > worst[0]:

@@ -31,6 +31,8 @@ class Target:
 
 def target_of(thing: Any, inputs: tuple[Array, ...], keywords: dict[str, Any]) -> Target:
     """The target that `thing` is. Raises TypeError for what has no forward and backward that we can call."""
+    if isinstance(thing, Target):
+        return thing
     if isinstance(thing, Op):
         return _operation(thing, inputs, keywords)
     if isinstance(thing, tuple) and len(thing) == 2 and all(map(callable, thing)):
