@@ -9,6 +9,7 @@ import pytest
 import alexnet_np as anp
 from alexnet_np import layers, ops
 from alexnet_np.dispatch import OPS
+from alexnet_np.gradient_check.named import has_derivative
 from alexnet_np.ops.cases import cases
 
 RANDOM = np.random.default_rng(0)
@@ -19,10 +20,9 @@ FORWARDS = [op for op in OPS.values() if op.backward and op.__module__.startswit
 @pytest.mark.parametrize("op", FORWARDS, ids=lambda op: op.name)
 def test_our_operations_pass(op: Any, dtype: Any) -> None:
     """Every case but those whose values have no derivative to compare with: infinite ones, and saturated logits."""
-    for case in cases(op, dtype, seed=1):
-        if "NaN" not in case.name and "1e4" not in case.name:
-            report = anp.gradcheck(op, *case.arrays, elements=16, **case.keywords)
-            assert report.ok, f"{case.name}: {report.text()}"
+    for case in filter(has_derivative, cases(op, dtype, seed=1)):
+        report = anp.gradcheck(op, *case.arrays, elements=16, **case.keywords)
+        assert report.ok, f"{case.name}: {report.text()}"
 
 
 def with_ties(*shape: int) -> Any:

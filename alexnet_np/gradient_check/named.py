@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dispatch import OPS, Op, load_kernels
+from ..dispatch import Op, load_kernels
 from ..models import VARIANTS, alexnet
-from ..ops.cases import cases
+from ..ops.cases import Case, cases
 from .check import Report, gradcheck
 
 ELEMENTS = 40  # of each array
@@ -37,11 +37,14 @@ def check_named(what: str, dtype: Any, seed: int) -> Iterator[Report]:
 
 
 def _operation(op: Op, dtype: Any, seed: int) -> Iterator[Report]:
-    for case in cases(OPS[op.name], dtype, seed):
-        # Infinite values have no derivative, and saturated probabilities none that differences can see.
-        if "NaN" not in case.name and "1e4" not in case.name:
-            name = f"{op.name}, {case.name}"
-            yield gradcheck(op, *case.arrays, name=name, seed=seed, elements=ELEMENTS, **case.keywords)
+    for case in filter(has_derivative, cases(op, dtype, seed)):
+        name = f"{op.name}, {case.name}"
+        yield gradcheck(op, *case.arrays, name=name, seed=seed, elements=ELEMENTS, **case.keywords)
+
+
+def has_derivative(case: Case) -> bool:
+    """Not at infinite values, and where probabilities saturate there is none that differences can see."""
+    return "NaN" not in case.name and "1e4" not in case.name
 
 
 def _variant(variant: str, dtype: Any, seed: int) -> Report:
