@@ -156,7 +156,11 @@ class Op(Operation):
             options[name] = keywords[name]
         xp = np if call.device == "cpu" else array_module(arrays[0])
         if self.returns:
-            out = _allocate(xp, call.outputs) if out is None else self._checked_out(xp, out, call.outputs, arrays)
+            if out is None:
+                made = [xp.empty(spec.shape, spec.dtype) for spec in call.outputs]
+                out = made[0] if len(made) == 1 else tuple(made)
+            else:
+                self._check_out(xp, out, call.outputs, arrays)
             options["out"] = out
         elif out is not None:
             raise TypeError(f"{self.name} works in place and takes no out=")
@@ -254,7 +258,7 @@ class Op(Operation):
 
     # Memory.
 
-    def _checked_out(self, xp: Any, out: Any, specs: tuple[Spec, ...], arrays: Any) -> Any:
+    def _check_out(self, xp: Any, out: Any, specs: tuple[Spec, ...], arrays: Any) -> None:
         given = out if isinstance(out, tuple) else (out,)
         if len(given) != len(specs):
             raise ValueError(f"{self.name}: out= needs {len(specs)} arrays ({', '.join(self.returns)})")
@@ -265,7 +269,6 @@ class Op(Operation):
             for other_name, other in zip((*self.inputs, *self.returns), (*arrays, *given[:i]), strict=False):
                 if xp.may_share_memory(array, other):
                     raise ValueError(f"{self.name}: out= has a {name} that overlaps {other_name}")
-        return out
 
     def _scratch(self, xp: Any, given: Array, wanted: Spec | None, used: tuple[Any, Any]) -> Array:
         if wanted is None:
@@ -279,12 +282,6 @@ class Op(Operation):
             if xp.may_share_memory(given, array):
                 raise ValueError(f"{self.name}: workspace overlaps an input or output")
         return given.reshape(-1).view(np.uint8)[: wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)
-
-
-def _allocate(xp: Any, specs: tuple[Spec, ...]) -> Any:
-    if len(specs) == 1:
-        return xp.empty(specs[0].shape, specs[0].dtype)
-    return tuple([xp.empty(spec.shape, spec.dtype) for spec in specs])
 
 
 def op(**options: Any) -> Callable[[Callable[..., Any]], Op]:

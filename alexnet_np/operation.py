@@ -177,7 +177,7 @@ class Operation:
 
     def _bind(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Arrays by position and every keyword with its value; TypeError, as from a plain function, otherwise."""
-        merged = {**self.defaults, **keywords}
+        merged = {**self.defaults, **keywords} if keywords else self.defaults
         if len(args) == len(self.inputs) and merged.keys() == self._names:
             return args, merged
         try:

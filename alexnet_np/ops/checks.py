@@ -62,9 +62,9 @@ def number(name: str, value: Any, low: float = -np.inf, below: float = np.inf) -
 
 def below(name: str, array: Array, limit: int, why: str) -> None:
     """Every element of an integer array is in 0 … limit − 1. One pass: seen as unsigned, a negative one is large."""
-    if int(array.view(UNSIGNED[array.dtype.itemsize]).max()) >= limit:
-        low, high = int(array.min()), int(array.max())
-        raise ValueError(f"{name} has {low if low < 0 else high}, expected 0 … {limit - 1} ({why})")
+    worst = int(array.reshape(-1)[array.view(UNSIGNED[array.dtype.itemsize]).argmax()])
+    if not 0 <= worst < limit:
+        raise ValueError(f"{name} has {worst}, expected 0 … {limit - 1} ({why})")
 
 
 def divides(groups: Any, name: str, channels: int) -> None:
