@@ -23,7 +23,7 @@ setup(
         *(f"alexnet_np.{top}.{name}" for top in TOP_LEVEL for name in find_packages(top)),
     ],
     package_dir={f"alexnet_np.{top}": top for top in TOP_LEVEL},
-    package_data={"alexnet_np": ["py.typed"], "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"]},
+    package_data={"alexnet_np": ["py.typed", "gradient_check/*.html"], "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"]},
     install_requires=[
         "numpy>=2,<2.6",
         "numba>=0.67",
@@ -31,6 +31,8 @@ setup(
         "pillow>=11",
         "matplotlib>=3.9",
         "rich>=13",
+        "jinja2>=3.1",
+        "threadpoolctl>=3.5",
         "tyro>=0.9",
     ],
     extras_require={

@@ -66,18 +66,28 @@ def gradcheck(
     dtype: Literal["float64", "float32"] = "float64",
     backend: str | None = None,
     seed: int = 0,
+    elements: int | None = None,
+    step: float | None = None,
+    html: Path | None = None,
+    json: Path | None = None,
 ) -> None:
-    """Check gradients by differences: exit code 1 where one is wrong.
+    """Check gradients against differences and other judges: exit code 1 where one is wrong.
 
     Args:
-        what: all, an operation, a variant, or path/to/file.py:Layer (with a function example(random) for its input)
+        what: all, an operation, 'operation, case', a variant, or path/to/file.py:Layer (with a function example(random)
+            for its input)
         dtype: precision of the arrays
-        backend: whose kernels run; the best unless given
+        backend: whose kernels run; every one of the CPU for 'all', else the best, unless given
         seed: of everything random
+        elements: how many of each array; a few hundred unless given, and fewer for a network
+        step: one of the steps to try, as a share of an element; no verdict depends on it
+        html: a page to write, with maps of the gradients and their errors
+        json: a file to write, with everything in the report
     """
+    from .gradient_check import How
     from .report import check_visibly
 
-    if not check_visibly(what, dtype, backend, seed):
+    if not check_visibly(what, How(dtype, backend, seed, elements, step), html, json):
         raise SystemExit(1)
 
 

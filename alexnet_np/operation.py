@@ -62,6 +62,7 @@ class Operation:
     backward  names of the operations that compute the gradients
     inplace   names of inputs that are overwritten (operations ending in `_`)
     fuses     the operations that this one stands for, in order
+    analytic  whether the definition takes complex inputs, and is differentiable in the complex sense
     dynamic   keywords that change from step to step: passed on unseen by `infer`, and allowed to be one-element
               arrays that a kernel reads when it runs
     """
@@ -75,12 +76,14 @@ class Operation:
         inplace: tuple[str, ...] = (),
         fuses: tuple["Operation", ...] = (),
         dynamic: tuple[str, ...] = (),
+        analytic: bool = False,
         canonical: dict[str, Callable[[str, Any], Any]] | None = None,
     ) -> None:
         update_wrapper(self, definition)  # type: ignore[arg-type]
         self.name = definition.__name__
         self.definition = definition
         self.returns, self.backward, self.inplace, self.fuses = returns, backward, inplace, fuses
+        self.analytic = analytic
         self.dynamic, self.canonical = frozenset(dynamic), canonical or {}
         self.signature = signature(definition)
         parameters = self.signature.parameters.values()

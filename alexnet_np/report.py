@@ -1,20 +1,21 @@
 """What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
 
 import time
-from contextlib import nullcontext
 from dataclasses import asdict, replace
+from json import dumps
 from pathlib import Path
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from . import data
 from .backend import BACKENDS
-from .dispatch import load_kernels, use
-from .gradient_check import check_named
+from .dispatch import load_kernels
+from .gradient_check import How, check_named
+from .gradient_check.page import page
 from .models import VARIANTS
 from .train import Recipe, Run, Scores, checkpoint, evaluate, fit, start
 from .train.loop import Report
@@ -44,16 +45,24 @@ def show_info() -> None:
     console.print(reasons)
 
 
-def check_visibly(what: str, dtype: str, backend: str | None, seed: int) -> bool:
-    """Print a report for each target as it is done; whether all were right. Raises ValueError for what is unknown."""
-    wrong, count = [], 0
-    with use(backend) if backend else nullcontext():
-        for report in check_named(what, np.dtype(dtype), seed):
-            say(report.text(), None if report.ok else "bold red")
-            count += 1
-            wrong += [] if report.ok else [report.target]
-    again = f"alexnet-np gradcheck {what} --dtype {dtype} --seed {seed}" + (f" --backend {backend}" if backend else "")
-    say(f"{count} checked, {len(wrong)} wrong" + (f": {'; '.join(wrong)}\nagain: {again}" if wrong else ""))
+def check_visibly(what: str, how: How, html: Path | None, json: Path | None) -> bool:
+    """Print a report for each target as it is done, and write the files; whether all were right.
+
+    Raises ValueError for what is unknown, OSError for a file that cannot be written.
+    """
+    styles = {"wrong": "bold red", "undecided": "yellow", "right": None}
+    reports = []
+    with threadpool_limits(1, user_api="blas"):  # the arrays are small: a second thread would wait, not help
+        for report in check_named(what, how):
+            for verdict, line in report.lines(remarks=".py:" in what):
+                say(line, styles[verdict])
+            reports.append(report)
+    wrong = [report for report in reports if not report.ok]
+    if html:
+        html.write_text(page(reports, f"gradcheck {what}"), encoding="utf-8")
+    if json:
+        json.write_text(dumps([report.json() for report in reports], indent=1), encoding="utf-8")
+    say(f"{len(reports)} checked, {len(wrong)} wrong" + (f"\nagain: {wrong[0].command}" if wrong else ""))
     return not wrong
 
 

@@ -141,7 +141,7 @@ def test_the_right_backward_passes() -> None:
 
 
 WORDS = {
-    "dx by 1/N": "dx .* it is off by a factor of 0.5",
+    "dx by 1/N": "dx .* it is off by a factor of 1/N, with N = 2 images",
     "dw transposed": "dw .* its last two axes are transposed",
     "dw's last group missing": r"dw .* it is right except where axis 0 is 3 … 5 \(of 6\)",
     "NaN in dw": "dw .* 1 elements are not finite",

@@ -1,7 +1,8 @@
 """Is this backward pass right?"""
 
-from .check import Report, assert_gradients, gradcheck
+from .check import assert_gradients, gradcheck
 from .directions import complex_dot, taylor_slope
-from .named import check_named
+from .named import How, check_named
+from .report import Report
 
-__all__ = ["Report", "assert_gradients", "check_named", "complex_dot", "gradcheck", "taylor_slope"]
+__all__ = ["How", "Report", "assert_gradients", "check_named", "complex_dot", "gradcheck", "taylor_slope"]

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import Array
+from .targets import Arrays
 
-STEPS = 2.0 ** -np.arange(1, 23, 2)  # of the element's scale
+LARGEST, SMALLEST = 0.5, 2.0**-22  # steps, as shares of the element's scale
 NOISE_SAMPLES = 6
 UNRESOLVED = 1e-3  # an error beyond this share of an entry's slopes
 
@@ -30,7 +31,19 @@ class Column(NamedTuple):
     high: Array
 
 
-def noise_of(forward: Callable[[dict[str, Array]], Array], arrays: dict[str, Array], seed: int) -> Array:
+def ladder(step: float | None = None) -> Array:
+    """The steps, falling by factors of 4, that go through `step` where one is given; all ladders span the same range.
+
+    Raises ValueError for a step that is not a positive finite number.
+    """
+    if step is not None and not (np.isfinite(step) and step > 0):
+        raise ValueError(f"step must be a positive number, got {step!r}")
+    over = np.log2((step or LARGEST) / LARGEST) / 2  # rungs above the largest step
+    first = LARGEST * 4.0 ** (over - np.ceil(over))
+    return first * 4.0 ** -np.arange(np.floor(np.log2(first / SMALLEST) / 2) + 1)
+
+
+def noise_of(forward: Callable[[Arrays], Array], arrays: Arrays, seed: int) -> Array:
     """The rounding noise of every output, at least a unit in the last place of it.
 
     From second differences over moves of a few units in the last place, which only rounding makes differ from zero.
@@ -51,10 +64,10 @@ def noise_of(forward: Callable[[dict[str, Array]], Array], arrays: dict[str, Arr
     return np.maximum(noise, np.sqrt(np.mean(noise**2)))
 
 
-def column(along: Callable[[float], tuple[float, Array]], y: Array, scale: float, noise: Array) -> Column:
+def column(along: Callable[[float], tuple[float, Array]], y: Array, steps: Array, noise: Array) -> Column:
     """`along(t)` gives the step really taken (t, as rounded in the array's dtype) and the outputs there, flat."""
     right, left = [], []
-    for h in scale * STEPS:
+    for h in steps:
         (up, above), (down, below) = along(h), along(-h)
         right.append(((above - y) / up, up))
         left.append(((y - below) / -down, -down))
@@ -80,7 +93,8 @@ def column(along: Callable[[float], tuple[float, Array]], y: Array, scale: float
     # the first step that falls short of it still differs from the one before.
     larger = np.maximum(best - 2, 0), at[1]
     coarse = total[at] > UNRESOLVED * np.maximum(np.abs(plus), np.abs(minus))[larger]
-    near = ~kink & coarse & (gap[larger] > 20 * rounding[larger])
+    largest = np.maximum(best - 3, 0), at[1]
+    near = ~kink & coarse & (gap[larger] > 20 * rounding[larger]) & (gap[larger] > 0.5 * gap[largest])
     low, high = np.minimum(plus, minus), np.maximum(plus, minus)
     low = np.where(near, np.minimum(low[at], low[larger]), low[at])
     high = np.where(near, np.maximum(high[at], high[larger]), high[at])

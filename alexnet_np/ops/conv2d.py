@@ -23,7 +23,12 @@ from .windows import Pair, Sides, output_size, pad, pair, sides, unpad
 CANONICAL = {"stride": pair, "padding": sides}
 
 
-@op(returns=("y",), backward=("conv2d_backward_data", "conv2d_backward_weights"), canonical=CANONICAL)
+@op(
+    returns=("y",),
+    backward=("conv2d_backward_data", "conv2d_backward_weights"),
+    canonical=CANONICAL,
+    analytic=True,
+)
 def conv2d(x: Array, w: Array, b: Array, *, stride: Any = 1, padding: Any = 0, groups: int = 1) -> Array:
     """Convolve the images x (N, C, H, W) with the filters w (K, C/groups, R, S) and add b (K,): y (N, K, P, Q).
 

@@ -23,7 +23,7 @@ from . import checks
 from .philox import philox4x32, stream_key
 
 
-@op(returns=("y",), backward=("dropout_backward",), dynamic=("key",))
+@op(returns=("y",), backward=("dropout_backward",), dynamic=("key",), analytic=True)
 def dropout(x: Array, *, rate: float, key: Any, train: bool = True, scale_at_train: bool = True) -> Array:
     """Drop elements of x, of any shape, with probability `rate` in [0, 1).
 

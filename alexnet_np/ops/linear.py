@@ -12,7 +12,7 @@ from ..operation import Spec
 from . import checks
 
 
-@op(returns=("y",), backward=("linear_backward_data", "linear_backward_weights"))
+@op(returns=("y",), backward=("linear_backward_data", "linear_backward_weights"), analytic=True)
 def linear(x: Array, w: Array, b: Array) -> Array:
     """y[n,k] = b[k] + Σ_c w[k,c] · x[n,c]. Raises ValueError where shapes do not fit, TypeError for mixed dtypes."""
     y = np.tile(b, (len(x), 1)).astype(np.result_type(x, w, b))

@@ -23,7 +23,7 @@ from ..operation import Spec
 from . import checks
 
 
-@op(returns=("y", "scale"), backward=("lrn_backward",))
+@op(returns=("y", "scale"), backward=("lrn_backward",), analytic=True)
 def lrn(
     x: Array,
     *,

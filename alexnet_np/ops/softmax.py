@@ -15,7 +15,7 @@ from ..operation import Spec
 from . import checks
 
 
-@op(returns=("y",), backward=("softmax_backward",))
+@op(returns=("y",), backward=("softmax_backward",), analytic=True)
 def softmax(x: Array) -> Array:
     """Probabilities y (N, K) of the logits x (N, K). Raises ValueError for another rank, TypeError for the dtype."""
     e = np.exp(x - x.real.max(axis=1, keepdims=True))

@@ -18,7 +18,7 @@ from ..operation import Spec
 from . import checks
 
 
-@op(returns=("loss", "probs"), backward=("softmax_cross_entropy_backward",))
+@op(returns=("loss", "probs"), backward=("softmax_cross_entropy_backward",), analytic=True)
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """loss, an array of shape (), and probs (N, K) from logits (N, K) and integer labels (N,).
 
