@@ -50,6 +50,7 @@ def gradcheck(
     slope, unseen = _slope(probe, random)
     if slope is not None and slope < FALSE_SLOPE:
         faults.append(f"the Taylor remainder falls as h^{slope:.2f} along a random direction, not as h²")
+    found.forward(probe.arrays)  # parameters on a GPU are back where they were, as those on the CPU are
     wrong, refused = conduct.edges(probe, dy, gradients, seed, values=all(row.ok for row in rows))
     return Report(title, rows, faults + wrong, remarks + unseen + refused, slope, seed)
 

@@ -14,7 +14,7 @@ from .report import KINDS, Compared, Report, Row
 
 MAPPED = 1 << 16  # elements of the largest array that is drawn
 WORST = 10  # elements in the table
-# Readable with any colour vision: blue to red through white, white to orange, and black for what is beyond its bound.
+# Readable with any colour vision: blue to red through white, and orange to black through red.
 BLUE, WHITE, RED, ORANGE, BLACK, GREY = (
     (33, 102, 172),
     (255, 255, 255),
@@ -69,7 +69,7 @@ def pictures(row: Row) -> list[tuple[str, str, int, int]]:
     maps = {
         f"analytic, ±{size:.3g}": _between(found.analytic / size),
         f"numeric, ±{size:.3g}": _between(found.numeric / size),
-        "difference as a share of its bound": _beyond(_share(found)),
+        "difference": _beyond(_share(found), np.abs(found.analytic - found.numeric) / size),
         "class": np.array(list(CLASSES.values()), np.uint8)[kinds],
     }
     return [(caption, *_png(_mosaic(row.shape, found.places, colours))) for caption, colours in maps.items()]
@@ -89,11 +89,13 @@ def _between(values: Array) -> Array:
     return colours.astype(np.uint8)
 
 
-def _beyond(share: Array) -> Array:
-    """Colours of shares of a bound: from white at 0 to orange at 1, red beyond, black far beyond."""
-    inside = np.array(WHITE) + np.clip(share, 0, 1)[:, None] * (np.array(ORANGE) - np.array(WHITE))
-    colours = np.where(share[:, None] <= 1, inside, np.array(RED))
-    return np.where(share[:, None] > 1e3, np.array(BLACK), colours).astype(np.uint8)
+def _beyond(share: Array, difference: Array) -> Array:
+    """Colours of differences, as shares of the largest value: white within their bounds; beyond them from orange, at
+    1e-12, through red, at 1e-6, to black, at 1 and where there is no number."""
+    decades = np.log10(np.clip(np.nan_to_num(difference, nan=1.0), 1e-12, 1.0))[:, None] / 6 + 1  # −1 … 1
+    ends = np.where(decades < 0, np.array(ORANGE), np.array(BLACK))
+    colours = np.array(RED) + np.abs(decades) * (ends - np.array(RED))
+    return np.where(share[:, None] <= 1, np.array(WHITE), colours).astype(np.uint8)
 
 
 def _mosaic(shape: tuple[int, ...], places: Array, colours: Array) -> Array:

@@ -42,11 +42,11 @@ class Probe:
         scale = max(float(np.abs(values[0])), _spread(array)) or 1.0
 
         def along(t: float) -> tuple[float, Array]:
-            array.flat[members] = values + array.dtype.type(t)
-            taken = float(array.flat[i]) - float(values[0])
-            y = self._outputs()
-            array.flat[members] = values
-            return taken, y
+            try:
+                array.flat[members] = values + array.dtype.type(t)
+                return float(array.flat[i]) - float(values[0]), self._outputs()
+            finally:
+                array.flat[members] = values
 
         return column(along, self.y, scale * self.steps, self.noise)
 
@@ -65,13 +65,14 @@ class Probe:
         values = {key: self.arrays[key].copy() for key in directions}
 
         def along(t: float) -> tuple[float, Array]:
-            for key, direction in directions.items():
-                np.multiply(direction, t, out=self.arrays[key])
-                self.arrays[key] += values[key]
-            y = self._outputs()
-            for key, before in values.items():
-                self.arrays[key][...] = before
-            return t, y
+            try:
+                for key, direction in directions.items():
+                    np.multiply(direction, t, out=self.arrays[key])
+                    self.arrays[key] += values[key]
+                return t, self._outputs()
+            finally:
+                for key, before in values.items():
+                    self.arrays[key][...] = before
 
         return along
 

@@ -71,7 +71,8 @@ class Row:
         if self.verdict == "right":
             return line
         where = f"at {self.at}" if self.at else "along a random direction"
-        line += f"  WRONG {where}: {self.analytic:.6g}, {self.oracle}: {self.numeric:.6g} ± {self.bound:.1g}"
+        analytic, numeric = _told_apart(self.analytic, self.numeric)
+        line += f"  WRONG {where}: {analytic}, {self.oracle}: {numeric} ± {self.bound:.1g}"
         return line + (f": {self.words}" if self.words else "")
 
     def json(self) -> dict[str, Any]:
@@ -80,6 +81,12 @@ class Row:
         counts = {"elements": self.elements, "checked": self.checked}
         finite = {k: v if not isinstance(v, float) or np.isfinite(v) else str(v) for k, v in kept.items()}
         return {**finite, **counts, "verdict": self.verdict, "ok": self.ok}
+
+
+def _told_apart(a: float, b: float) -> tuple[str, str]:
+    """Both with as many digits as it takes to see that they differ, and at least six."""
+    digits = next((n for n in range(6, 17) if f"{a:.{n}g}" != f"{b:.{n}g}"), 17)
+    return f"{a:.{digits}g}", f"{b:.{digits}g}"
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,10 @@ def describe(probe: Probe, jacobian: Jacobian, key: str, found: Compared) -> str
         for what, moved in _rearranged(numeric.reshape(shape)):
             if (np.abs(analytic - moved.ravel()) <= 2 * found.bound.max()).all():
                 return what
-        if what := _constant((analytic - numeric).reshape(shape), 2 * float(found.bound.max())):
-            return what
-    return _missing_term(probe, jacobian, key) or _part(shape, found.places, wrong)
+    what = _missing_term(probe, jacobian, key) or _part(shape, found.places, wrong)
+    if not what and len(found.places) == np.prod(shape):
+        what = _constant((analytic - numeric).reshape(shape), 2 * float(found.bound.max()))
+    return what
 
 
 def _factor(ratio: float, probe: Probe) -> str:
