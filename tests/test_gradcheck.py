@@ -53,6 +53,15 @@ def test_a_kink_beside_x_is_not_one_at_x(distance: float) -> None:
     assert not anp.gradcheck((lambda x: np.maximum(x, 0), backward), x).ok
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_steps_that_leave_the_domain(dtype: Any) -> None:
+    """Large steps make a logarithm undefined and an exponential infinite; smaller ones decide, and nothing warns."""
+    x = np.array([0.01, 0.2, 1.0, 80.0], dtype)
+    assert anp.gradcheck((np.log, lambda dy, x: dy / x), x).ok
+    assert anp.gradcheck((np.exp, lambda dy, x: dy * np.exp(x)), x).ok
+    assert not anp.gradcheck((np.log, lambda dy, x: dy / x * dtype(1.02)), x).ok
+
+
 def pool(x: Any) -> Any:
     return ops.maxpool2d(x, size=3, stride=2)[0]
 

@@ -14,7 +14,8 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=["study", "check", "kernel"])
-def test_example_runs(code: str) -> None:
+def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # an example writes a page
     try:
         exec(compile(code, "README.md", "exec"), {})
     finally:

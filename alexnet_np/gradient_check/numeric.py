@@ -16,7 +16,8 @@ import numpy as np
 from ..backend import Array
 from .targets import Arrays
 
-LARGEST, SMALLEST = 0.5, 2.0**-22  # steps, as shares of the element's scale
+# Steps, as shares of the element's scale: in float32 small ones are all rounding, and linear functions like large ones.
+STEPS = {8: (0.5, 2.0**-22), 4: (8.0, 2.0**-13)}
 NOISE_SAMPLES = 6
 UNRESOLVED = 1e-3  # an error beyond this share of an entry's slopes
 
@@ -31,16 +32,17 @@ class Column(NamedTuple):
     high: Array
 
 
-def ladder(step: float | None = None) -> Array:
+def ladder(itemsize: int, step: float | None = None) -> Array:
     """The steps, falling by factors of 4, that go through `step` where one is given; all ladders span the same range.
 
-    Raises ValueError for a step that is not a positive finite number.
+    itemsize: bytes of the numbers that are moved. Raises ValueError for a step that is not a positive finite number.
     """
     if step is not None and not (np.isfinite(step) and step > 0):
         raise ValueError(f"step must be a positive number, got {step!r}")
-    over = np.log2((step or LARGEST) / LARGEST) / 2  # rungs above the largest step
-    first = LARGEST * 4.0 ** (over - np.ceil(over))
-    return first * 4.0 ** -np.arange(np.floor(np.log2(first / SMALLEST) / 2) + 1)
+    largest, smallest = STEPS[max(4, min(8, itemsize))]
+    over = np.log2((step or largest) / largest) / 2  # rungs above the largest step
+    first = largest * 4.0 ** (over - np.ceil(over))
+    return first * 4.0 ** -np.arange(np.floor(np.log2(first / smallest) / 2) + 1)
 
 
 def noise_of(forward: Callable[[Arrays], Array], arrays: Arrays, seed: int) -> Array:
@@ -66,6 +68,11 @@ def noise_of(forward: Callable[[Arrays], Array], arrays: Arrays, seed: int) -> A
 
 def column(along: Callable[[float], tuple[float, Array]], y: Array, steps: Array, noise: Array) -> Column:
     """`along(t)` gives the step really taken (t, as rounded in the array's dtype) and the outputs there, flat."""
+    with np.errstate(all="ignore"):  # of infinite outputs
+        return _column(along, y, steps, noise)
+
+
+def _column(along: Callable[[float], tuple[float, Array]], y: Array, steps: Array, noise: Array) -> Column:
     right, left = [], []
     for h in steps:
         (up, above), (down, below) = along(h), along(-h)

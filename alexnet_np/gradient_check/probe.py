@@ -14,7 +14,8 @@ class Probe:
     """y is flat and float64; `shape` and `dtype` are the output's. `step` is a rung of the ladder of steps."""
 
     def __init__(self, target: Target, seed: int, step: float | None = None) -> None:
-        self.target, self.arrays, self.steps = target, target.arrays, ladder(step)
+        self.target, self.arrays = target, target.arrays
+        self.steps = ladder(min(a.dtype.itemsize for a in self.arrays.values()), step)
         y = np.array(target.forward(self.arrays))
         self.shape, self.dtype = y.shape, y.dtype
         self.y = y.astype(np.float64).ravel()
@@ -39,7 +40,7 @@ class Probe:
         """The numeric column of one element of an array, or of a few equal ones that move as one."""
         array, i = self.arrays[key], members[0]
         values = array.flat[members].copy()
-        scale = max(float(np.abs(values[0])), _spread(array)) or 1.0
+        steps = self._steps(abs(float(values[0])), _spread(array))
 
         def along(t: float) -> tuple[float, Array]:
             try:
@@ -48,7 +49,7 @@ class Probe:
             finally:
                 array.flat[members] = values
 
-        return column(along, self.y, scale * self.steps, self.noise)
+        return column(along, self.y, steps, self.noise)
 
     def direction(self, directions: Arrays) -> Column:
         """The numeric derivative as whole arrays move along `directions`, with elements about as large."""
@@ -81,8 +82,17 @@ class Probe:
         array: Any = self.arrays[key]
         return (random.standard_normal(array.shape) * (_spread(array) or 1.0)).astype(array.dtype)
 
+    def _steps(self, size: float, spread: float) -> Array:
+        """Steps for an element of this size among others; more of them for one that is much smaller than they are."""
+        scale = max(size, spread) or 1.0
+        more = int(np.ceil(np.log2(scale / size) / 2)) if 0 < size < scale / 16 else 0
+        rungs = [*self.steps, *(self.steps[-1] * 4.0 ** -np.arange(1, min(more, len(self.steps)) + 1))]
+        return scale * np.array(rungs)
+
     def _outputs(self) -> Array:
-        return np.array(self.target.forward(self.arrays), np.float64).ravel()
+        # A large step may leave the function's domain; it then decides nothing, and is no business of the user's.
+        with np.errstate(all="ignore"):
+            return np.array(self.target.forward(self.arrays), np.float64).ravel()
 
 
 def _spread(array: Array) -> float:

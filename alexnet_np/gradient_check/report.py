@@ -67,7 +67,7 @@ class Row:
         counts = ", ".join([f"{self.checked:>5} of {self.elements:>6} elements", *kinks, *self.judged])
         line = f"{target} d{self.name:<{width}} {counts}"
         if self.verdict == "undecided":
-            return f"{line}  UNDECIDED: the numeric error is too large to tell"
+            return f"{line}  UNDECIDED: the numeric error is too large to tell; float64 tells more than float32"
         if self.verdict == "right":
             return line
         where = f"at {self.at}" if self.at else "along a random direction"
