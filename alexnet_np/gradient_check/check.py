@@ -38,6 +38,7 @@ def gradcheck(
     if not np.isfinite(probe.y).all():
         return Report(title, [], ["the output is not finite at these inputs: there is no derivative"], seed=seed)
     faults = conduct.repeats(probe)
+    deterministic = not faults
     dy = probe.upstream(random)
     gradients, (wrong, remarks) = conduct.gradients_and_findings(probe, dy)
     faults += wrong
@@ -46,7 +47,7 @@ def gradcheck(
     chosen = {key: np.sort(random.permutation(a.size)[:elements]) for key, a in probe.arrays.items()}
     jacobian = Jacobian(probe, chosen)
     rows = [_row(probe, jacobian, key, g, dy.astype(np.float64).ravel(), random) for key, g in gradients.items()]
-    faults += conduct.unwritten(probe, dy, gradients)
+    faults += conduct.unwritten(probe, dy, gradients, deterministic)
     slope, unseen = _slope(probe, random)
     if slope is not None and slope < FALSE_SLOPE:
         faults.append(f"the Taylor remainder falls as h^{slope:.2f} along a random direction, not as h²")
