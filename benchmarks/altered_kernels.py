@@ -1,0 +1,148 @@
+"""Kernels from altered source, registered beside the right ones for the length of a with-block."""
+
+import ast
+import inspect
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alexnet_np import load_kernels, use
+from alexnet_np.backend import Array
+from alexnet_np.dispatch import OPS, Op
+from alexnet_np.operation import Kernel
+
+# Whose functions belong to a kernel's source. Philox is left out, where every change is the same mistake: another mask.
+HELPERS = ("alexnet_np.kernels.", "alexnet_np.ops.im2col", "alexnet_np.ops.windows")
+# The cases are small; with these a kernel goes through them in several chunks, as it goes through large arrays.
+SMALL: dict[str, Any] = {"images_at_a_time": lambda bytes_per_image, images: min(images, 2), "STEP": 8}
+
+Rung = dict[str, Kernel]  # for each backward of an operation, the kernel to use
+
+
+class Family(NamedTuple):
+    """A file of backward kernels, and the functions that they use: their names by module, the file itself first."""
+
+    op: Op
+    backend: str
+    functions: dict[str, set[str]]
+
+
+def families() -> Iterator[Family]:
+    """One for each file of backward kernels of a backend that can run here."""
+    for op in [op for op in load_kernels().values() if op.backward]:
+        bodies: dict[str, list[Any]] = {}
+        for kernel in (kernel for name in op.backward for kernel in OPS[name].kernels.values()):
+            parts = (kernel.body, kernel.workspace, kernel.prepare)
+            bodies.setdefault(kernel.body.__module__, []).extend(part for part in parts if part)
+        for module, roots in bodies.items():
+            yield Family(op, module.rpartition(".")[2], {module: set(), **used_by(roots)})
+
+
+def used_by(roots: list[Any]) -> dict[str, set[str]]:
+    """The functions that these use, directly or not, themselves among them: names by module."""
+    found: dict[str, set[str]] = {}
+    waiting = list(roots)
+    while waiting:
+        function = waiting.pop()
+        module, name = function.__module__, function.__name__
+        if name in SMALL or name in found.setdefault(module, set()):
+            continue
+        found[module].add(name)
+        scope = vars(sys.modules[module])
+        for node in ast.walk(ast.parse(inspect.getsource(function))):
+            used = scope.get(node.id) if isinstance(node, ast.Name) else None
+            if callable(used) and getattr(used, "__module__", "").startswith(HELPERS) and not isinstance(used, type):
+                waiting.append(used)
+    return found
+
+
+def source(module: str) -> str:
+    return Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
+
+
+def load(family: Family, altered: str = "", text: str = "") -> dict[str, Rung]:
+    """The family's backward kernels from modules executed anew, the `altered` one from `text`: by the rung's name.
+
+    They register on emptied tables, which are put back, so that the right kernels stay as they are.
+    """
+    tables = {op: dict(op.kernels) for op in OPS.values()}
+    scopes: dict[str, dict[str, Any]] = {}
+    try:
+        for op in tables:
+            op.kernels.clear()
+        for name in family.functions:
+            module = sys.modules[name]
+            file = str(module.__file__)
+            scopes[name] = {"__name__": name, "__package__": module.__package__, "__file__": file}
+            exec(compile(text if name == altered else source(name), file, "exec"), scopes[name])
+        made = {name: dict(OPS[name].kernels) for name in family.op.backward}
+    finally:
+        for op, table in tables.items():
+            op.kernels.clear()
+            op.kernels.update(table)
+            op.changed()
+    for scope in scopes.values():
+        for name, value in list(scope.items()):
+            # What one of these modules imported from another is the original's; it gets the new one's.
+            home = scopes.get(getattr(value, "__module__", ""), {})
+            scope[name] = home.get(getattr(value, "__name__", ""), value)
+        scope.update({name: value for name, value in SMALL.items() if name in scope})
+    rungs = sorted({key.removeprefix(family.backend) for kernels in made.values() for key in kernels})
+    default = family.backend
+    return {
+        rung: {name: kernels.get(default + rung) or kernels[default] for name, kernels in made.items() if kernels}
+        for rung in rungs
+    }
+
+
+@contextmanager
+def registered(rung: Rung) -> Iterator[None]:
+    """These kernels under keys of their own, and chosen, for the length of the block, without NumPy's warnings."""
+    keys = {name: f"{kernel.key.partition('/')[0]}/planted" for name, kernel in rung.items()}
+    try:
+        for name, kernel in rung.items():
+            OPS[name].kernels[keys[name]] = replace(kernel, key=keys[name], body=_poisoned(kernel.body))
+            OPS[name].changed()
+        with use(**keys), warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, key in keys.items():
+            OPS[name].kernels.pop(key, None)
+            OPS[name].changed()
+
+
+def _poisoned(body: Callable[..., None]) -> Callable[..., None]:
+    """The body with outputs and workspace full of NaN beforehand: what is not written does not depend on chance."""
+
+    def run(*arrays: Array, out: Any, **options: Any) -> None:
+        for array in (*(out if isinstance(out, tuple) else (out,)), options.get("workspace")):
+            if array is not None:
+                array.fill(np.nan)
+        body(*arrays, out=out, **options)
+
+    return run
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """TimeoutError where the block takes longer. For the main thread of a system that has SIGALRM."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
