@@ -31,9 +31,9 @@ check: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable .[dev]
 	touch $@
 
-# How many planted mistakes the gradient checker sees, beside PyTorch's: some minutes.
+# How many planted mistakes the gradient checker sees, beside PyTorch's, and how small they may be: some ten minutes.
 study: .venv/dev
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m alexnet_np.benchmarks.planted_mistakes docs/planted_mistakes.md
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m alexnet_np.benchmarks.study docs/planted_mistakes.md
 
 clean:
 	rm -rf .venv build dist demo *.egg-info
