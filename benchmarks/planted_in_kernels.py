@@ -177,7 +177,7 @@ def section(tally: Tally, others: Counter[str]) -> str:
         of dy does not show, since it only sends a dy with one entry of 1. And some of max-pooling show on no other case
         than the one with ties, where it accuses the right code and is not asked."""
     parts = ["## In the kernels' source", paragraph(how), tally.table("kernel")]
-    parts += [f"{rates(tally)}. Let pass by ours: {tally.listed()}", *([paragraph(theirs)] if tally.with_torch else [])]
+    parts += [f"{rates(tally)}. Let pass by ours:{tally.listed()}", *([paragraph(theirs)] if tally.with_torch else [])]
     return "\n\n".join(parts)
 
 

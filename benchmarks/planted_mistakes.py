@@ -236,7 +236,7 @@ def section(tally: Tally) -> str:
         Every backward is altered in every way of two tables: what can go wrong with an array, and what can go wrong
         with this operation."""
     parts = ["## Around the gradients", paragraph(how), tally.table("operation")]
-    return "\n\n".join([*parts, f"{rates(tally)}. Let pass by ours: {tally.listed()}"])
+    return "\n\n".join([*parts, f"{rates(tally)}. Let pass by ours:{tally.listed()}"])
 
 
 def section_float32(tally: Tally) -> str:
@@ -245,12 +245,12 @@ def section_float32(tally: Tally) -> str:
         error that the right one has, and at least two ε, of the largest element. ε is float32's, 1.2e-7. PyTorch's
         checker is meant for float64 and is not asked."""
     why = """
-        Those multiply a gradient by 1 + 1e-5 (84 ε), or add 1e-6 of its largest element (8 ε). Differences of float32
-        values cannot tell that from rounding: the noise of the forward over the step comes to ten ε and more for each
-        element, where curvature forbids large steps to hundreds, and the bound is 8 times that and 64 ε. How small an
-        error may be is in the table at the end. In float64 all of these are seen."""
+        Those multiply a gradient by 1 + 1e-5 (84 ε), or add 1e-6 of its largest element (8 ε). The bound of a
+        comparison is 64 ε for the gradient's own rounding, and 8 times the error of the differences. That error is a
+        few ε where y is linear; where curvature forbids large steps, as in LRN and softmax, and beside a kink it is
+        some 25 to 1,500 ε. How small an error may be is in the table at the end. In float64 all of these are seen."""
     parts = ["## The same in float32", paragraph(how), tally.table("operation")]
-    parts.append(f"{rates(tally)}. Let pass by ours, with the size of the change: {tally.listed()}")
+    parts.append(f"{rates(tally)}. Let pass by ours, with the size of the change:{tally.listed()}")
     return "\n\n".join([*parts, *([paragraph(why)] if tally.passed else [])])
 
 

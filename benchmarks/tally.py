@@ -35,7 +35,7 @@ class Tally:
 
     def listed(self) -> str:
         """The names of those that ours let pass, as a list under a sentence."""
-        return "\n\n" + "\n".join(f"- {name}" for name in self.passed) if self.passed else "none."
+        return "\n\n" + "\n".join(f"- {name}" for name in self.passed) if self.passed else " none."
 
 
 def paragraph(text: str) -> str:
