@@ -1,5 +1,6 @@
 """Every kernel × case × dtype against the definition, and wrong kernels that must not get through."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,21 @@ def test_registry_is_not_empty() -> None:
 def test_kernel_conforms(op: Op, key: str, dtype: Any) -> None:
     for case in cases(op, dtype):
         check_kernel(op, key, case)
+
+
+@pytest.mark.parametrize(("op", "key"), KERNELS, ids=[f"{op.name}-{key}" for op, key in KERNELS])
+def test_kernel_conforms_in_small_pieces(op: Op, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cases are small, so that a kernel would take each in one piece; large arrays go through it in several."""
+    monkeypatch.setattr("alexnet_np.kernels.chunks.BYTES", 1)
+    module = sys.modules[op.find(key).body.__module__]
+    if hasattr(module, "STEP"):
+        monkeypatch.setattr(module, "STEP", 8)
+    op.changed()  # workspaces are as large as the pieces
+    try:
+        for case in cases(op, np.float32):
+            check_kernel(op, key, case)
+    finally:
+        op.changed()
 
 
 @contextmanager

@@ -93,16 +93,25 @@ def _column(along: Callable[[float], tuple[float, Array]], y: Array, steps: Arra
     total = np.where(np.isfinite(change), change + 2 * rounding, np.inf)  # a step may leave the domain
     best = total.argmin(axis=0)
     at = best, np.arange(y.size)
-    # One-sided slopes differ by h·y″ where y is smooth: by four times less at the next step. At a kink they stay apart.
-    gap, next_larger = np.abs(plus - minus), (np.maximum(best - 1, 0), at[1])
-    kink = (gap[at] > 0.5 * gap[next_larger]) & (gap[at] > 20 * rounding[at])
     # A kink that lies nearer than the steps which rounding leaves usable shows at a larger one, two before the best:
     # the first step that falls short of it still differs from the one before.
     larger = np.maximum(best - 2, 0), at[1]
+    gap = np.abs(plus - minus)
     coarse = total[at] > UNRESOLVED * np.maximum(np.abs(plus), np.abs(minus))[larger]
-    largest = np.maximum(best - 3, 0), at[1]
-    near = ~kink & coarse & (gap[larger] > 20 * rounding[larger]) & (gap[larger] > 0.5 * gap[largest])
+    kink = _stays(gap, rounding, best)
+    near = ~kink & coarse & _stays(gap, rounding, larger[0])
     low, high = np.minimum(plus, minus), np.maximum(plus, minus)
     low = np.where(near, np.minimum(low[at], low[larger]), low[at])
     high = np.where(near, np.maximum(high[at], high[larger]), high[at])
     return Column(better[at], total[at], kink | near, low, high)
+
+
+def _stays(gap: Array, rounding: Array, rung: Array) -> Array:
+    """Whether the one-sided slopes stay apart from the step before `rung` to it, beyond rounding, as at a kink.
+
+    They differ by h·y″ where y is smooth: by four times less at the next step.
+    """
+    outputs = np.arange(gap.shape[1])
+    here, before = (np.maximum(rung, 1), outputs), (np.maximum(rung, 1) - 1, outputs)
+    apart: Array = (gap[here] > 0.5 * gap[before]) & (gap[here] > 20 * rounding[here])
+    return apart
