@@ -30,14 +30,14 @@ def save(path: Path, run: "Run") -> None:
     tensors = {
         **run.model.state_dict(),
         **{f"velocity.{name}": v for name, v in run.sgd.velocity.items()},
-        "pixels.mean": run.pixels.mean,
+        **run.pixels.tensors(),
     }
     about = {
         "recipe": asdict(run.recipe),
         "classes": run.classes,
         "iteration": run.model.iteration,
         "input_shape": run.model.input_shape,
-        "pixel_scale": run.pixels.scale,
+        "pixels": run.pixels.about(),
     }
     write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(about)})
 
@@ -64,7 +64,9 @@ def load(path: Path) -> "Run":
     channels, height, width = about["input_shape"]
     shape = channels, height, width
     model = alexnet(recipe.variant, len(about["classes"]), recipe.seed, lrn=recipe.lrn, input_shape=shape)
-    mean, velocity = tensors.pop("pixels.mean"), {n: tensors.pop(n) for n in list(tensors) if n.startswith("velocity.")}
+    pixels, velocity = (
+        {n: tensors.pop(n) for n in list(tensors) if n.startswith(kind)} for kind in ("pixels.", "velocity.")
+    )
     try:
         model.load_state_dict(tensors)
     except ValueError as error:
@@ -73,7 +75,7 @@ def load(path: Path) -> "Run":
     sgd = SGD(model, recipe.momentum, recipe.weight_decay)
     for name in sgd.velocity:
         sgd.velocity[name][...] = velocity[f"velocity.{name}"]
-    return Run(recipe, model, sgd, Pixels(mean, about["pixel_scale"]), about["classes"])
+    return Run(recipe, model, sgd, Pixels.restore(pixels, about["pixels"]), about["classes"])
 
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -50,7 +50,9 @@ def start(recipe: Recipe, data: Split) -> Run:
     variant = VARIANTS[recipe.variant]
     model = alexnet(recipe.variant, len(data.train.classes), recipe.seed, lrn=recipe.lrn, input_shape=data.train.shape)
     sgd = SGD(model, recipe.momentum, recipe.weight_decay)
-    return Run(recipe, model, sgd, measure(data.train, variant.scale_pixels, recipe.seed), list(data.train.classes))
+    return Run(
+        recipe, model, sgd, measure(data.train, scale=variant.scale_pixels, seed=recipe.seed), list(data.train.classes)
+    )
 
 
 def train_step(model: Sequential, sgd: SGD, x: Array, labels: Array, lr: float) -> float:
@@ -76,7 +78,9 @@ def fit(run: Run, data: Split, folder: Path | None = None, tell: Callable[[Repor
         for epoch in range(model.iteration // steps, recipe.epochs):
             done = model.iteration - epoch * steps
             began, seen = time.perf_counter(), 0
-            for x, labels in batches(data.train, run.pixels, recipe.batch, seed=recipe.seed, epoch=epoch, start=done):
+            for x, labels, _ in batches(
+                data.train, run.pixels, recipe.batch, seed=recipe.seed, epoch=epoch, start=done
+            ):
                 loss = train_step(model, run.sgd, x, labels, recipe.lr_at(epoch + 1))
                 if not isfinite(loss):
                     raise ValueError(f"the loss is {loss} at step {model.iteration}; try a smaller --lr")
