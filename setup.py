@@ -51,6 +51,8 @@ setup(
             "pytest-timeout>=2",
             "hypothesis>=6",
             "build>=1",
+            "simplejpeg>=1.8",
+            "scipy>=1.11",
             "ruff==0.17.6",
             "mypy==2.4.1",
         ],
