@@ -1,9 +1,9 @@
 """How many images a second the loader makes: python -m alexnet_np.benchmarks.loader FOLDER [--images 1024]
 
 FOLDER has one folder of images for each class. It is first brought to a shorter side of 256, as `alexnet-np data
-resize` does, in a folder that is removed afterwards. Then each row is timed: decoding by Pillow alone in one thread; the
-loader (decoding, random 224 × 224 window, mirror image, mean, PCA colour) in 1, 2, … threads; augmentation alone. The
-rows run in turn, round after round: median and range over the rounds.
+resize` does, in a folder that is removed afterwards. Then each row is timed: decoding by Pillow alone in one thread;
+the loader (decoding, random 224 × 224 window, mirror image, mean, PCA colour) in 1, 2, … threads; augmentation
+alone. The rows run in turn, round after round: median and range over the rounds.
 """
 
 import argparse
