@@ -23,7 +23,10 @@ setup(
         *(f"alexnet_np.{top}.{name}" for top in TOP_LEVEL for name in find_packages(top)),
     ],
     package_dir={f"alexnet_np.{top}": top for top in TOP_LEVEL},
-    package_data={"alexnet_np": ["py.typed", "gradient_check/*.html"], "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"]},
+    package_data={
+        "alexnet_np": ["py.typed", "gradient_check/*.html", "train/recipes/*.toml"],
+        "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"],
+    },
     install_requires=[
         "numpy>=2,<2.6",
         "numba>=0.67",

@@ -3,8 +3,10 @@
 An error that a user can cause ends in one line and exit code 2; `--debug` shows the traceback.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,17 +37,52 @@ def demo(out: Path = Path("demo"), seed: int = 0) -> None:
     run(out, seed)
 
 
-def train(recipe: Annotated[Recipe, Flat], out: Path | None = None, resume: bool = False) -> None:
+def train(
+    settings: Annotated[Recipe, Flat],
+    recipe: str | None = None,
+    out: Path | None = None,
+    resume: tuple[Path, ...] | None = None,
+    print_recipe: bool = False,
+) -> None:
     """Train a network; Ctrl-C ends after the step, and --resume goes on from there.
 
     Args:
-        recipe: what to train, on what and how
-        out: folder for last.safetensors and metrics.jsonl; runs/VARIANT unless given
-        resume: go on from OUT/last.safetensors with the recipe it was made with (--epochs may grow)
+        settings: what to train, on what and how
+        recipe: a named recipe (paper, caffe, torchvision, cifar, fashion, demo) or a TOML file, under the flags
+        out: folder for the checkpoints and metrics.jsonl; runs/VARIANT unless given
+        resume: go on from OUT/last.safetensors, or from the checkpoint given here, with its recipe (--epochs may grow)
+        print_recipe: print the whole recipe as TOML, for --recipe, and train nothing
     """
     from .report import train_visibly
+    from .train import recipe_file
 
-    train_visibly(recipe, out or Path("runs") / recipe.variant, resume)
+    if print_recipe:
+        print(recipe_file.text(settings), end="")
+        return
+    folder = out or (resume[0].parent if resume else Path("runs") / settings.variant)
+    train_visibly(settings, folder, _checkpoint(resume, folder))
+
+
+def _checkpoint(resume: Sequence[Path] | None, folder: Path) -> Path | None:
+    """What is resumed from, if anything."""
+    if resume is not None and len(resume) > 1:
+        raise ValueError(f"--resume takes one checkpoint, got {' '.join(map(str, resume))}")
+    return None if resume is None else Path(resume[0]) if resume else folder / "last.safetensors"
+
+
+def _underlying(arguments: Sequence[str]) -> Recipe:
+    """The recipe that the flags of `train` are laid over: the named one, else that of the checkpoint that is resumed."""
+    from .train import checkpoint, recipe_file
+
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flag, values in (("--recipe", "?"), ("--out", "?"), ("--variant", "?"), ("--resume", "*")):
+        peek.add_argument(flag, nargs=values)
+    seen = peek.parse_known_args(arguments)[0]
+    if seen.recipe or seen.resume is None:
+        return recipe_file.find(seen.recipe) if seen.recipe else Recipe()
+    path = _checkpoint(seen.resume, Path(seen.out or Path("runs") / (seen.variant or Recipe.variant)))
+    assert path is not None
+    return checkpoint.read_recipe(path)
 
 
 def evaluate(checkpoint: Path, data: str | None = None, batch: int = 128) -> None:
@@ -105,8 +142,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
+        commands = dict(COMMANDS)
+        if arguments[:1] == ["train"]:
+            commands["train"] = partial(train, settings=_underlying(arguments))
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="alexnet-np", args=[a for a in arguments if a != "--debug"] or ["--help"]
+            commands, prog="alexnet-np", args=[a for a in arguments if a != "--debug"] or ["--help"]
         )
     except (ValueError, OSError, NoKernel) as error:
         if debug:

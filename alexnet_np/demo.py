@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,7 @@ from .models import alexnet
 from .network import Sequential
 from .pictures import draw_filters, draw_loss
 from .report import console, fit_visibly, say
-from .train import Recipe, start
-
-EPOCHS = 16
+from .train import recipe_file, start
 
 
 def run(out: Path, seed: int) -> None:
@@ -26,7 +25,7 @@ def run(out: Path, seed: int) -> None:
     began = time.perf_counter()
     shutil.rmtree(out / "run", ignore_errors=True)
     check_gradients(seed)
-    recipe = Recipe(variant="mini", epochs=EPOCHS, batch=64, lr=0.02, drop=(EPOCHS - 2,), seed=seed)
+    recipe = replace(recipe_file.find("demo"), seed=seed)
     split = data.load(recipe.data, (3, 32, 32))
     trained = start(recipe, split)
     before = trained.model["conv1"].params["weight"].copy()

@@ -1,7 +1,7 @@
 """What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from .dispatch import load_kernels
 from .gradient_check import How, check_named
 from .gradient_check.page import page
 from .models import VARIANTS
-from .train import Recipe, Run, Scores, checkpoint, evaluate, fit, start
-from .train.loop import Report
+from .train import Recipe, Report, Run, Scores, checkpoint, evaluate, fit, start
+from .train.recipe import FREE
 
 console = Console(highlight=False)
 
@@ -66,25 +66,25 @@ def check_visibly(what: str, how: How, html: Path | None, json: Path | None) -> 
     return not wrong
 
 
-def train_visibly(recipe: Recipe, out: Path, resume: bool) -> Run:
+def train_visibly(recipe: Recipe, out: Path, resume: Path | None) -> Run:
     """Train with a progress bar and one line for each epoch. Raises ValueError where `out` holds another run."""
-    last = out / "last.safetensors"
-    run = _resumed(last, recipe) if resume else None
-    if not resume and last.exists():
-        raise ValueError(f"{last} exists; give --resume to go on with it, or another --out")
-    split = data.load(recipe.data, run.model.input_shape if run and run.model.input_shape else _shape(recipe))
+    run = _resumed(resume, recipe) if resume else None
+    if not resume and (there := next(out.glob("*.safetensors"), None)):
+        raise ValueError(f"{there} exists; give --resume to go on with it, or another --out")
+    shape = run.model.input_shape if run and run.model.input_shape else _shape(recipe)
+    split = data.load(recipe.data, shape, store=recipe.store, on_bad_image=recipe.on_bad_image)
     if run is None:
-        run = start(recipe, split)
-    elif run.classes != list(split.train.classes):
-        raise ValueError(f"{recipe.data} has other classes than {last} was trained on")
+        run = start(recipe, split, say)
     say(
         f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
         f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
     )
     if fit_visibly(run, split, out):
-        say(f"done; {last}")
+        say(f"done; {out / 'last.safetensors'}")
     else:
-        say(f"interrupted at step {run.model.iteration}; go on with --resume")
+        say(
+            f"interrupted at step {run.model.iteration}; go on with: alexnet-np train --resume {out / 'last.safetensors'}"
+        )
     return run
 
 
@@ -108,8 +108,12 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
             if report.scores:
                 say(
                     f"epoch {report.epoch + 1:>3}: {describe(report.scores)}; "
-                    f"{report.images_per_second:,.0f} images/s, {(time.perf_counter() - began) / 60:.1f} min"
+                    f"{report.images_per_second:,.0f} images/s, {report.waiting:.0%} of the time waiting for data, "
+                    f"{(time.perf_counter() - began) / 60:.1f} min"
                 )
+                if skipped := {**split.train.skipped, **split.test.skipped}:
+                    name, reason = next(iter(skipped.items()))
+                    say(f"  {len(skipped)} images skipped so far; the first: {name}: {reason}")
 
         return fit(run, split, out, tell)
 
@@ -130,11 +134,13 @@ def describe(scores: Scores) -> str:
 
 
 def _resumed(path: Path, recipe: Recipe) -> Run:
+    """The run in a checkpoint, with the recipe's settings where they may differ from its own."""
     run = checkpoint.load(path)
+    free = FREE if recipe.schedule == "cosine" else (*FREE, "epochs", "steps")  # a cosine depends on its length
     before, now = asdict(run.recipe), asdict(recipe)
-    if changed := [f"{k} {before[k]!r} → {now[k]!r}" for k in before if before[k] != now[k] and k != "epochs"]:
+    if changed := [f"{k} {before[k]!r} → {now[k]!r}" for k in before if before[k] != now[k] and k not in free]:
         raise ValueError(f"{path} was made by another recipe ({'; '.join(changed)}); a resumed run keeps its recipe")
-    run.recipe = replace(run.recipe, epochs=recipe.epochs)
+    run.recipe = recipe
     return run
 
 
