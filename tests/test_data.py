@@ -10,12 +10,16 @@ import pytest
 from PIL import Image
 
 from alexnet_np import data
-from alexnet_np.data import cifar10, folder, generated, idx
+from alexnet_np.data import cifar10, decode, generated, idx
 from alexnet_np.data.loader import batches, per_epoch
 
 RANDOM = np.random.default_rng(0)
 REAL = Path(os.environ.get("ALEXNET_DATA", ""))
 real = pytest.mark.skipif("ALEXNET_DATA" not in os.environ, reason="ALEXNET_DATA is not set: no real images here")
+
+
+def decoded(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    return decode.decode(path.read_bytes(), str(path), shape)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -129,7 +133,7 @@ def test_sixteen_bits_keep_their_range(tmp_path: Path) -> None:
     """A 16-bit image is scaled to 8 bits, not cut off at 255."""
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    shown = folder.decode(tmp_path / "ramp.png", (1, 64, 64)).astype(float)
+    shown = decoded(tmp_path / "ramp.png", (1, 64, 64)).astype(float)
     assert abs(shown - ramp / 257).max() <= 1
 
 
@@ -140,7 +144,7 @@ def test_exif_rotation(tmp_path: Path) -> None:
     image, exif = Image.fromarray(np.rot90(upright)), Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
     image.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(folder.decode(tmp_path / "turned.png", (3, 40, 40)), upright.transpose(2, 0, 1))
+    np.testing.assert_array_equal(decoded(tmp_path / "turned.png", (3, 40, 40)), upright.transpose(2, 0, 1))
 
 
 def test_bad_pictures(pictures: Path, tmp_path: Path) -> None:
@@ -149,7 +153,7 @@ def test_bad_pictures(pictures: Path, tmp_path: Path) -> None:
     for content in (whole[: len(whole) // 3], b"", b"no image"):
         bad.write_bytes(content)
         with pytest.raises(ValueError, match=r"8.jpg cannot be read as an image"):
-            folder.decode(bad, (3, 24, 24))
+            decoded(bad, (3, 24, 24))
     (tmp_path / "one" / "only").mkdir(parents=True)
     bad.write_bytes(whole)
     with pytest.raises(ValueError, match="holds no images"):
@@ -185,7 +189,7 @@ def test_batches_follow_seed_and_epoch() -> None:
     whole = list(batches(split.train, pixels, 8, seed=1, epoch=3))
     assert len(whole) == per_epoch(split.train, 8) == 6
     rest = list(batches(split.train, pixels, 8, seed=1, epoch=3, start=4))
-    for (x, labels), (x2, labels2) in zip(whole[4:], rest, strict=True):
+    for (x, labels, _), (x2, labels2, _) in zip(whole[4:], rest, strict=True):
         np.testing.assert_array_equal(x, x2)
         np.testing.assert_array_equal(labels, labels2)
     other = list(batches(split.train, pixels, 8, seed=1, epoch=4))
