@@ -17,7 +17,7 @@ from .dispatch import load_kernels
 from .gradient_check import How, check_named
 from .gradient_check.page import page
 from .models import VARIANTS
-from .train import Recipe, Run, Scores, checkpoint, evaluate, fit, start
+from .train import Recipe, Run, Scores, checkpoint, fit, start
 from .train.loop import Report
 
 console = Console(highlight=False)
@@ -112,16 +112,6 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
                 )
 
         return fit(run, split, out, tell)
-
-
-def show_scores(path: Path, source: str | None, batch: int) -> None:
-    """Evaluate a checkpoint on the held-out images of a source."""
-    run = checkpoint.load(path)
-    split = data.load(source or run.recipe.data, run.model.input_shape or _shape(run.recipe))
-    if list(split.test.classes) != run.classes:
-        raise ValueError(f"{source} has classes {list(split.test.classes)}, the checkpoint {run.classes}")
-    scores = evaluate(run.model, split.test, run.pixels, batch)
-    say(f"{run.recipe.variant}, {scores.images:,} images: {describe(scores)}")
 
 
 def describe(scores: Scores) -> str:

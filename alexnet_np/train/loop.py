@@ -107,7 +107,7 @@ def _record(folder: Path | None, iteration: int) -> Callable[[Report], None]:
 
     def append(report: Report) -> None:
         entry: dict[str, Any] = report._asdict()
-        entry["scores"] = report.scores and report.scores._asdict()
+        entry["scores"] = report.scores and report.scores.summary()
         with path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
