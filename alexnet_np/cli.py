@@ -71,7 +71,7 @@ def _checkpoint(resume: Sequence[Path] | None, folder: Path) -> Path | None:
 
 
 def _underlying(arguments: Sequence[str]) -> Recipe:
-    """The recipe that the flags of `train` are laid over: the named one, else that of the checkpoint that is resumed."""
+    """The recipe that the flags of `train` are laid over: the named one, else that of the checkpoint to resume."""
     from .train import checkpoint, recipe_file
 
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -85,17 +85,65 @@ def _underlying(arguments: Sequence[str]) -> Recipe:
     return checkpoint.read_recipe(path)
 
 
-def evaluate(checkpoint: Path, data: str | None = None, batch: int = 128) -> None:
-    """Evaluate a checkpoint on the held-out images: loss, top-1 and top-5.
+def evaluate(
+    checkpoint: Path,
+    data: str | None = None,
+    crops: Literal[1, 10] = 1,
+    json: Path | None = None,
+    confusion: Path | None = None,
+    batch: int = 128,
+    threads: int = 2,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> None:
+    """Evaluate a checkpoint on the held-out images: loss, top-1, top-5, and each class.
 
     Args:
         checkpoint: a last.safetensors
         data: where the images are; those it was trained on unless given
-        batch: images at a time
+        crops: 1: the centre; 10: the corners, the centre and their mirror images, averaged as in the paper
+        json: a file to write, with everything; - writes it to the terminal instead of the table
+        confusion: a picture to write (.png, .pdf, …): which classes are taken for which
+        batch: crops that go through the network at a time
+        threads: threads that decode images
+        on_bad_image: stop at an image that cannot be read, or leave it out and name it
     """
-    from .report import show_scores
+    from .results import show_scores
 
-    show_scores(checkpoint, data, batch)
+    show_scores(
+        checkpoint,
+        data,
+        crops=crops,
+        batch=batch,
+        threads=threads,
+        skip=on_bad_image == "skip",
+        json_file=json,
+        picture=confusion,
+    )
+
+
+def predict(
+    images: tyro.conf.Positional[tuple[str, ...]],
+    checkpoint: Path,
+    top: int = 5,
+    crops: Literal[1, 10] = 1,
+    json: Path | None = None,
+    batch: int = 64,
+    threads: int = 2,
+) -> None:
+    """Name the most probable classes of pictures.
+
+    Args:
+        images: files, folders, or - for a list on standard input, one a line
+        checkpoint: a last.safetensors
+        top: how many classes to name
+        crops: 1: the centre; 10: the corners, the centre and their mirror images, averaged as in the paper
+        json: a file to write; - writes it to the terminal instead of the list
+        batch: crops that go through the network at a time
+        threads: threads that decode images
+    """
+    from .results import show_predictions
+
+    show_predictions(checkpoint, images, top=top, crops=crops, batch=batch, threads=threads, json_file=json)
 
 
 def gradcheck(
@@ -133,6 +181,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "predict": predict,
     "gradcheck": gradcheck,
 }
 

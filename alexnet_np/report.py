@@ -17,8 +17,9 @@ from .dispatch import load_kernels
 from .gradient_check import How, check_named
 from .gradient_check.page import page
 from .models import VARIANTS
-from .train import Recipe, Report, Run, Scores, checkpoint, evaluate, fit, start
+from .train import Recipe, Report, Run, Scores, checkpoint, fit, start
 from .train.recipe import FREE
+from .train.series import LAST
 
 console = Console(highlight=False)
 
@@ -79,12 +80,11 @@ def train_visibly(recipe: Recipe, out: Path, resume: Path | None) -> Run:
         f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
         f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
     )
+    last = out / LAST
     if fit_visibly(run, split, out):
-        say(f"done; {out / 'last.safetensors'}")
+        say(f"done; {last}")
     else:
-        say(
-            f"interrupted at step {run.model.iteration}; go on with: alexnet-np train --resume {out / 'last.safetensors'}"
-        )
+        say(f"interrupted at step {run.model.iteration}; go on with: alexnet-np train --resume {last}")
     return run
 
 
@@ -116,16 +116,6 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
                     say(f"  {len(skipped)} images skipped so far; the first: {name}: {reason}")
 
         return fit(run, split, out, tell)
-
-
-def show_scores(path: Path, source: str | None, batch: int) -> None:
-    """Evaluate a checkpoint on the held-out images of a source."""
-    run = checkpoint.load(path)
-    split = data.load(source or run.recipe.data, run.model.input_shape or _shape(run.recipe))
-    if list(split.test.classes) != run.classes:
-        raise ValueError(f"{source} has classes {list(split.test.classes)}, the checkpoint {run.classes}")
-    scores = evaluate(run.model, split.test, run.pixels, batch)
-    say(f"{run.recipe.variant}, {scores.images:,} images: {describe(scores)}")
 
 
 def describe(scores: Scores) -> str:

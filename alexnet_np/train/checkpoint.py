@@ -23,7 +23,6 @@ from .files import replace_whole
 from .optimizer import SGD, weighted
 from .recipe import Recipe
 from .recipe_file import from_dict
-from .schedule import schedule
 
 if TYPE_CHECKING:
     from .run import Run
@@ -189,4 +188,4 @@ def _sorted(tensors: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Arra
 
 
 def _checksum(array: Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return zlib.crc32(np.ascontiguousarray(array).data.cast("B"))

@@ -23,7 +23,7 @@ def where_it_began(model: Sequential, x: Array, loss: float) -> str:
     """A sentence about a step whose loss is not finite, told before its backward.
 
     Weights that are not finite come from the update before: then the gradient to blame is the nearest to the output,
-    since a backward goes from there. Else the forward pass is repeated, layer by layer, up to the first output that is not.
+    since a backward goes from there. Else the forward pass is repeated, layer by layer, to the first that is not.
     """
     step = model.iteration + 1
     told = f"the loss is {loss} at step {step}"

@@ -1,4 +1,4 @@
-"""The training loop: forward, loss, backward, update, batch after batch; interrupted, killed and resumed at any step."""
+"""The training loop: forward, loss, backward, update, batch after batch; resumed at any step after Ctrl-C or a kill."""
 
 import signal
 import threading
@@ -39,9 +39,9 @@ def train_step(model: Sequential, sgd: SGD, x: Array, labels: Array, lr: float) 
 def fit(run: Run, data: Split, folder: Path | None = None, tell: Callable[[Report], None] | None = None) -> bool:
     """Train until the recipe's epochs or steps are done; False where Ctrl-C ended it early.
 
-    Ctrl-C ends it after the step, or at once while the held-out images are scored; a second one at once. `folder` gets the
-    checkpoints of `Series` and metrics.jsonl: a checkpoint at the beginning, after every `save_every` steps and each
-    epoch, and at the end. `tell` hears of every step.
+    Ctrl-C ends it after the step, or at once while the held-out images are scored; a second one at once. `folder` gets
+    metrics.jsonl and the checkpoints of `Series`: at the beginning, every `save_every` steps, after each epoch, and at
+    the end. `tell` hears of every step.
 
     Raises ValueError where the data are not the run's, and where the loss or a weight is not finite: the message names
     the layer and the step where that began; the checkpoints before stay.

@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Recipe:
-    """The recipe of that name, or in the file of that name. Raises ValueError, with what exists, where there is none."""
+    """The recipe of that name, or in that file. Raises ValueError, with what exists, where there is none."""
     if name in names():
         return read(FOLDER / f"{name}.toml")
     if not Path(name).is_file():

@@ -48,7 +48,7 @@ class Record:
             except (json.JSONDecodeError, KeyError, TypeError):
                 if number < len(lines):
                     raise ValueError(
-                        f"{self.path}, line {number}, is not a step of a run; move the file away"
+                        f"{self.path}, line {number}, is no step of a run; move the file away"
                     ) from None
         replace_whole(self.path, lambda partial: partial.write_text("".join(kept), encoding="utf-8"))
 
