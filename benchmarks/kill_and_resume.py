@@ -44,7 +44,7 @@ def command(folder: Path, epochs: int, threads: int, resume: bool) -> list[str]:
 
 def begin(folder: Path, epochs: int, threads: int) -> subprocess.Popen[str]:
     """A process that has loaded its images and now trains; it goes on where the folder has a checkpoint."""
-    resume = (folder / "last.safetensors").exists()
+    resume = any(folder.glob("*.safetensors"))
     process = subprocess.Popen(command(folder, epochs, threads, resume), stdout=subprocess.PIPE, text=True)
     assert process.stdout
     line = process.stdout.readline()

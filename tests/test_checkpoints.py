@@ -19,7 +19,7 @@ from alexnet_np.data import generated
 from alexnet_np.data.dataset import InMemory, Split
 from alexnet_np.train import Recipe, Run, files, fit, load, save, start
 from alexnet_np.train.checkpoint import write_tensors
-from alexnet_np.train.series import Series
+from alexnet_np.train.series import Series, newest
 
 SMALL = Recipe(epochs=2, batch=16, lr=0.02, seed=3)
 COLOURFUL = replace(SMALL, store=36, mirror=True, colour=0.1, schedule="plateau", freeze=("conv1",), init=None)
@@ -102,6 +102,15 @@ def test_going_back_keeps_what_lies_beyond(run: Run, tmp_path: Path) -> None:
         series.save(run)
     assert {path.stem for path in tmp_path.glob("step-*")} == {"step-00000020", "step-00000030"} | {"step-00000015"}
     assert load(tmp_path / "last.safetensors").model.iteration == 15
+
+
+def test_the_first_checkpoint_without_its_name(run: Run, tmp_path: Path) -> None:
+    """A kill between the write and the second name: --resume finds what is there."""
+    assert newest(tmp_path) == tmp_path / "last.safetensors"
+    save(tmp_path / "step-00000000.safetensors", run)
+    assert newest(tmp_path) == tmp_path / "step-00000000.safetensors"
+    Series(tmp_path, keep=1).save(run)
+    assert newest(tmp_path) == tmp_path / "last.safetensors"
 
 
 def test_without_hard_links(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

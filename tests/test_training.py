@@ -16,6 +16,7 @@ from alexnet_np.data import generated
 from alexnet_np.data.dataset import Split, subset
 from alexnet_np.train import SGD, Recipe, Report, Run, evaluate, fit, load, loop, start, train_step
 from alexnet_np.train.finite import NotFinite
+from alexnet_np.train.record import Record
 
 SMALL = Recipe(epochs=2, batch=16, lr=0.02, drop=(2,), seed=3)
 
@@ -179,7 +180,7 @@ def test_a_loss_that_explodes(images: Split, tmp_path: Path) -> None:
     message = (
         r"^the loss is (nan|inf) at step \d+: it began in the (output|gradient|update) of \S+.*; try a smaller --lr"
     )
-    with pytest.raises(ValueError, match=rf"{message}; the last good checkpoint is .*last.safetensors$"):
+    with pytest.raises(ValueError, match=rf"{message}; the last good checkpoint stays: --init .*last.safetensors$"):
         fit(start(replace(SMALL, lr=1e6, epochs=20), images), images, tmp_path)
     assert all(np.isfinite(w).all() for w in load(tmp_path / "last.safetensors").model.state_dict().values())
 
@@ -336,3 +337,34 @@ def test_pixels_are_centred(images: Split) -> None:
     np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(x.std(), 1, rtol=1e-4)
     assert data.measure(images.train, scale=False).scale == 1
+
+
+def test_an_error_amid_a_run_says_how_to_go_on(images: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends it, a picture that cannot be read or a full disk: the message names the checkpoint that stays."""
+    run = start(replace(SMALL, save_every=2), images)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def tell(report: Report) -> None:
+        if report.step == 3:
+            monkeypatch.setattr(Path, "open", full)
+
+    message = "metrics.jsonl: No space left on device; the last good checkpoint stays: --resume .*last.safetensors"
+    with pytest.raises(OSError, match=rf"cannot write .*{message}"):
+        fit(run, images, tmp_path, tell)
+    monkeypatch.undo()
+    again = load(tmp_path / "last.safetensors")
+    assert again.model.iteration == 2 and fit(again, images, tmp_path)
+
+
+@pytest.mark.parametrize("cut", ['{"step": 3, "lo', '{"step": 3, "scores": {"loss": 1.0}', "", '{"step": 3}'])
+def test_a_record_that_was_cut_off(tmp_path: Path, cut: str) -> None:
+    """A kill may leave half a line, which goes, as do the lines beyond the step that is resumed from."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n' + cut)
+    Record(tmp_path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+    path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
+    with pytest.raises(ValueError, match=r"metrics.jsonl, line 2, is no step of a run; move the file away"):
+        Record(tmp_path, 2)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
+def newest(folder: Path) -> Path:
+    """Where a folder's newest checkpoint is, or would be: a kill right after the first may leave it without its name."""
+    last = folder / LAST
+    return last if last.exists() else next(iter(numbered(folder).values()), last)
+
+
 class Series:
     """Writes a run's checkpoints to its folder. Raises OSError where it cannot; those that were there then stay."""
 
