@@ -18,7 +18,7 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 def newest(folder: Path) -> Path:
-    """Where a folder's newest checkpoint is, or would be: a kill right after the first may leave it without its name."""
+    """A folder's newest checkpoint, there or not; a kill right after the first was written leaves it unnamed."""
     last = folder / LAST
     return last if last.exists() else next(iter(numbered(folder).values()), last)
 
