@@ -5,13 +5,14 @@ An error that a user can cause ends in one line and exit code 2; `--debug` shows
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import partial, wraps
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import tyro
 
@@ -19,6 +20,11 @@ from .dispatch import NoKernel
 from .train.recipe import Recipe
 
 Flat = tyro.conf.arg(name="")
+
+
+def _later(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the same arguments that returns the call, so that parsing and running are two things."""
+    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
 
 
 def info() -> None:
@@ -88,6 +94,57 @@ def _underlying(arguments: Sequence[str]) -> Recipe:
     path = _checkpoint(seen.resume, Path(seen.out or Path("runs") / (seen.variant or Recipe.variant)))
     assert path is not None
     return checkpoint.read_recipe(path)
+
+
+def data_resize(
+    source: tyro.conf.Positional[Path],
+    target: tyro.conf.Positional[Path],
+    side: int = 256,
+    quality: int = 90,
+    threads: int = os.cpu_count() or 1,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> None:
+    """Copy a folder of images, each with its shorter side brought to 256 once; an interrupted copy goes on.
+
+    Args:
+        source: folder with images in any folders below it; it is only read
+        target: folder for the copy, with the same folders and names
+        side: pixels of the shorter side
+        quality: of the JPEG files, 1 … 95
+        threads: how many work at once
+        on_bad_image: end at an image that cannot be read, or leave it out and name it
+    """
+    from .report import resize_visibly
+
+    resize_visibly(source, target, side, quality, threads, on_bad_image)
+
+
+def data_fetch(
+    name: tyro.conf.Positional[Literal["fashion-mnist", "cifar10"]], target: tyro.conf.Positional[Path]
+) -> None:
+    """Download a public set and check it against its published hashes.
+
+    Args:
+        name: which set
+        target: folder for its files
+    """
+    from .data.fetch import fetch
+    from .report import say
+
+    for path in fetch(name, target):
+        say(str(path))
+
+
+DataCommand = Annotated[
+    Annotated[None, tyro.conf.subcommand("resize", constructor=_later(data_resize))]
+    | Annotated[None, tyro.conf.subcommand("fetch", constructor=_later(data_fetch))],
+    Flat,
+]
+
+
+def data(what: DataCommand) -> None:
+    """Prepare images: resize a folder once, fetch a public set."""
+    cast(Callable[[], None], what)()
 
 
 def evaluate(
@@ -185,6 +242,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "info": info,
     "demo": demo,
     "train": train,
+    "data": data,
     "evaluate": evaluate,
     "predict": predict,
     "gradcheck": gradcheck,
@@ -194,13 +252,10 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 def _parsed(arguments: Sequence[str]) -> Callable[[], Any]:
     """The subcommand with its arguments. Raises ValueError, in one line, for what it cannot take; --help exits."""
 
-    def later(function: Callable[..., Any]) -> Callable[..., Any]:
-        return wraps(function)(lambda *args, **options: partial(function, *args, **options))
-
     command = arguments[0]
     if command not in COMMANDS and not command.startswith("-"):
         raise ValueError(f"there is no command {command!r}; the commands are {', '.join(COMMANDS)}")
-    commands = {name: later(function) for name, function in COMMANDS.items()}
+    commands = {name: _later(function) for name, function in COMMANDS.items()}
     if command == "train":
         commands["train"] = partial(commands["train"], settings=_underlying(arguments))
     said = io.StringIO()
