@@ -53,9 +53,10 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
     width = max(1, len(steps) // 50)
     thin = max(1, len(steps) // 5000)  # more points than pixels only cost time
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 6.4), layout="constrained")
-    above.plot(x[::thin], losses[::thin], color="0.82", linewidth=0.7, label="training, one step")
-    mean = np.convolve(losses, np.ones(width) / width, "valid")
-    above.plot(x[width - 1 :][::thin], mean[::thin], color="C0", label=f"training, mean of {width:,} steps")
+    above.plot(x[::thin], losses[::thin], color="0.75", linewidth=0.7, label="training, one step")
+    if width > 1:
+        mean = np.convolve(losses, np.ones(width) / width, "valid")
+        above.plot(x[width - 1 :][::thin], mean[::thin], color="C0", label=f"training, mean of {width:,} steps")
     above.plot(ends, [r["scores"]["loss"] for r in scored], "o-", color="C1", markersize=4, label="held out")
     top = np.nanquantile(np.where(np.isfinite(losses), losses, np.nan), 0.995)  # a spike must not flatten the rest
     shown = [top, *(r["scores"]["loss"] for r in scored)]
