@@ -42,6 +42,7 @@ setup(
         "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30"],
         # 13.0 is the toolkit of driver 580; [ctk] alone would take the newest 13.x.
         "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*"],
+        "tensorboard": ["tensorboardX>=2.6"],
         # The release that the committed parity and speed figures were taken against.
         "peers": ["torch==2.13.0"],
         "dev": [
@@ -50,6 +51,7 @@ setup(
             "pytest-timeout>=2",
             "hypothesis>=6",
             "build>=1",
+            "tensorboardX>=2.6",
             "ruff==0.17.6",
             "mypy==2.4.1",
         ],

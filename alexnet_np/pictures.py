@@ -1,6 +1,5 @@
 """Pictures of a training: conv1's filters as in the paper's Figure 3, curves, and the confusion matrix."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 
 from .backend import Array
+from .train.files import replace_whole
 
 COLUMNS = 8
 
@@ -60,7 +61,9 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
     above.plot(ends, [r["scores"]["loss"] for r in scored], "o-", color="C1", markersize=4, label="held out")
     top = np.nanquantile(np.where(np.isfinite(losses), losses, np.nan), 0.995)  # a spike must not flatten the rest
     shown = [top, *(r["scores"]["loss"] for r in scored)]
-    above.set(ylabel="loss (cross-entropy, nats)", ylim=(0, 1.08 * max(v for v in shown if np.isfinite(v))), title=title)
+    above.set(
+        ylabel="loss (cross-entropy, nats)", ylim=(0, 1.08 * max(v for v in shown if np.isfinite(v))), title=title
+    )
     for key, label, color in (("top1", "top-1", "C1"), ("top5", "top-5", "C2")):
         errors = [100 * (1 - r["scores"][key]) for r in scored]
         last = f"held out, {label}: {errors[-1]:.2f} % at the end" if errors else label
@@ -124,12 +127,18 @@ def _percent(share: float) -> str:
     return f"{share:.0f}" if share >= 0.95 else f"{share:.1f}"
 
 
+def picture_format(path: Path) -> str:
+    """The format that a picture's name asks for; PNG where it has no suffix. Raises ValueError for an unknown one."""
+    form, known = path.suffix[1:].lower() or "png", FigureCanvasAgg.get_supported_filetypes()
+    if form not in known:
+        raise ValueError(f"{path}: a picture cannot be a .{form}; it can be {', '.join(sorted(known))}")
+    return form
+
+
 def _save(figure: Any, path: Path) -> None:
-    """Write the picture, whole or not at all; PNG where the name does not say otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    """Write the picture, whole or not at all."""
     try:
-        figure.savefig(partial, dpi=130, format=path.suffix[1:] or "png")
+        form = picture_format(path)
+        replace_whole(path, lambda partial: figure.savefig(partial, dpi=130, format=form))
     finally:
         plt.close(figure)
-    os.replace(partial, path)

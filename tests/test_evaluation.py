@@ -181,10 +181,12 @@ def test_confusion_picture(tmp_path: Path, classes: int) -> None:
     """A matrix of any size makes a readable picture: the diagonal is dark, a cell beside it is not."""
     confusion = np.eye(classes, dtype=np.int64) * 50
     confusion[0, -1] = 50
-    pictures.draw_confusion(tmp_path / "c.png", confusion, [f"a rather long name {i}" for i in range(classes)], "two\nl")
+    pictures.draw_confusion(
+        tmp_path / "c.png", confusion, [f"a rather long name {i}" for i in range(classes)], "two\nl"
+    )
     with Image.open(tmp_path / "c.png") as image:
         grey = np.asarray(image.convert("L"))
-    assert 500 < min(grey.shape) and max(grey.shape) < 1800 and 60 < grey.mean() < 254
+    assert min(grey.shape) > 500 and max(grey.shape) < 1800 and 60 < grey.mean() < 254
     assert [path.name for path in tmp_path.iterdir()] == ["c.png"]
 
 
@@ -194,6 +196,8 @@ def test_a_picture_that_cannot_be_written_changes_nothing(tmp_path: Path) -> Non
     with pytest.raises(OSError):
         pictures.draw_confusion(tmp_path / "c.png", np.eye(2, dtype=int), ["a", "b"], "t")
     assert (tmp_path / "c.png").read_bytes() == b"before"
+    with pytest.raises(ValueError, match=r"c.docx: a picture cannot be a .docx; it can be .*pdf, .*png"):
+        pictures.draw_confusion(tmp_path / "c.docx", np.eye(2, dtype=int), ["a", "b"], "t")
 
 
 # The record.

@@ -1,4 +1,4 @@
-"""The profile of a training step: what is timed, that it changes nothing, and that the trace is one that Perfetto opens."""
+"""The profile of training steps: what is timed, that it changes nothing, and that the trace is well-formed."""
 
 import json
 from pathlib import Path

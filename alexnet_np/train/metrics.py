@@ -1,15 +1,12 @@
-"""The record of a run: metrics.jsonl, one line for each step, and the curves that are drawn from it."""
+"""What is made of a run's record, metrics.jsonl: curves as a picture, and events for TensorBoard."""
 
 import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .record import Report
-
-NAME = "metrics.jsonl"
+from .record import METRICS, Report
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -41,11 +38,11 @@ def draw(folder: Path, title: str) -> Path:
     """Draw curves.png of a run's folder from its record. Raises ValueError where there is none."""
     from ..pictures import draw_curves  # matplotlib takes longer to load than a small epoch takes
 
-    draw_curves(folder / "curves.png", read(folder / NAME), title)
+    draw_curves(folder / "curves.png", read(folder / METRICS), title)
     return folder / "curves.png"
 
 
-def tensorboard(folder: Path, step: int = 0) -> Callable[["Report"], None]:
+def tensorboard(folder: Path, step: int = 0) -> Callable[[Report], None]:
     """Events for TensorBoard in folder/tensorboard, from each report of the loop.
 
     step: where the run is resumed from; what was written beyond it no longer counts. Raises ValueError where the
@@ -57,7 +54,7 @@ def tensorboard(folder: Path, step: int = 0) -> Callable[["Report"], None]:
 
     writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
-    def tell(report: "Report") -> None:
+    def tell(report: Report) -> None:
         writer.add_scalar("train/loss", report.loss, report.step)
         writer.add_scalar("train/images_per_second", report.images_per_second, report.step)
         writer.add_scalar("train/learning_rate", report.lr, report.step)
