@@ -48,8 +48,8 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
     """
     steps, losses, rates = (np.array([r[key] for r in records], float) for key in ("step", "loss", "lr"))
     scored = [r for r in records if r["scores"]]
-    # A record with scores stands at the end of its epoch (counted from 0), which tells how many steps one has.
-    epoch = scored[-1]["step"] / (scored[-1]["epoch"] + 1) if scored else 1
+    # The first record with scores stands at the end of its epoch (counted from 0), which tells how many steps one has.
+    epoch = scored[0]["step"] / (scored[0]["epoch"] + 1) if scored else 1
     x, ends = steps / epoch, [r["step"] / epoch for r in scored]
     width = max(1, len(steps) // 50)
     thin = max(1, len(steps) // 5000)  # more points than pixels only cost time

@@ -1,6 +1,7 @@
 """What the terminal shows of a trained network: its scores, and what it sees in pictures."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,6 +138,7 @@ def show_predictions(
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write JSON to a file, whole or not at all, or to the terminal where the path is '-'."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
+    text = re.sub(r"\[[\d,\s]+\]", lambda row: " ".join(row.group().split()), text)  # a row of counts is one line
     if str(path) == "-":
         print(text)
         return

@@ -50,18 +50,20 @@ def tensorboard(folder: Path, step: int = 0) -> Callable[[Report], None]:
     """
     if find_spec("tensorboardX") is None:
         raise ValueError("TensorBoard events need the extra: pip install 'alexnet-np[tensorboard]'")
-    from tensorboardX import SummaryWriter
-
-    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+    writer: Any = None
 
     def tell(report: Report) -> None:
-        writer.add_scalar("train/loss", report.loss, report.step)
-        writer.add_scalar("train/images_per_second", report.images_per_second, report.step)
-        writer.add_scalar("train/learning_rate", report.lr, report.step)
-        writer.add_scalar("train/waiting", report.waiting, report.step)
+        nonlocal writer
+        if writer is None:  # not before there is something to write
+            from tensorboardX import SummaryWriter
+
+            writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        values = {f"train/{name}": getattr(report, name) for name in ("loss", "lr", "images_per_second", "waiting")}
         if report.scores:
-            for name in ("loss", "top1", "top5"):
-                writer.add_scalar(f"held_out/{name}", getattr(report.scores, name), report.step)
+            values |= {f"held_out/{name}": getattr(report.scores, name) for name in ("loss", "top1", "top5")}
+        for name, value in values.items():
+            writer.add_scalar(name, value, report.step)
+        if report.scores:
             writer.flush()
 
     return tell
