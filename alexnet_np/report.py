@@ -75,7 +75,6 @@ def train_visibly(
 ) -> Run:
     """Train with a progress bar and one line for each epoch. Raises ValueError where `out` holds another run."""
     run = _resumed(resume, recipe) if resume else None
-    events = metrics.tensorboard(out, run.model.iteration if run else 0) if tensorboard else None
     if not resume and (there := next(out.glob("*.safetensors"), None)):
         raise ValueError(f"{there} exists; give --resume to go on with it, or another --out")
     shape = run.model.input_shape if run and run.model.input_shape else _shape(recipe)
@@ -87,7 +86,9 @@ def train_visibly(
         f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
     )
     last = out / LAST
-    if fit_visibly(run, split, out, profile_file, events):
+    with metrics.tensorboard(out, run.model.iteration) if tensorboard else nullcontext() as events:
+        finished = fit_visibly(run, split, out, profile_file, events)
+    if finished:
         say(f"done; {last}")
     else:
         say(f"interrupted at step {run.model.iteration}; go on with: alexnet-np train --resume {last}")

@@ -13,7 +13,7 @@ from alexnet_np import pictures
 from alexnet_np.data import Pixels
 from alexnet_np.data.dataset import InMemory
 from alexnet_np.results import per_class
-from alexnet_np.train import Scores, evaluate, metrics
+from alexnet_np.train import Report, Scores, evaluate, metrics
 
 RANDOM = np.random.default_rng(0)
 K, N = 7, 45
@@ -265,3 +265,34 @@ def test_what_is_no_record(tmp_path: Path, content: str | None, message: str) ->
         (tmp_path / "metrics.jsonl").write_text(content)
     with pytest.raises(ValueError, match=message):
         metrics.read(tmp_path / "metrics.jsonl")
+
+
+def test_tensorboard_events(tmp_path: Path) -> None:
+    """What a reader finds in the file, by name and step."""
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.proto.event_pb2 import Event
+
+    scores = Scores(0.5, 0.75, 1.0, 4, np.eye(2, dtype=int))
+    with metrics.tensorboard(tmp_path) as tell:
+        assert not list(tmp_path.iterdir()), "a folder before there is anything to write"
+        for step in (1, 2):
+            tell(Report(step, 4, 0, 1.0 / step, 0.01, 100.0, 0.25, scores if step == 2 else None))
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    content, found = file.read_bytes(), {}
+    while content:  # length (8 bytes), its checksum (4), the event, its checksum (4)
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        content = content[16 + length :]
+        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+    expected = {
+        ("train/loss", 1): 1.0, ("train/loss", 2): 0.5, ("train/lr", 2): 0.01, ("train/waiting", 1): 0.25,
+        ("held_out/top1", 2): 0.75, ("held_out/loss", 2): 0.5,
+    }  # fmt: skip
+    np.testing.assert_allclose([found[key] for key in expected], list(expected.values()), rtol=1e-6)
+    assert ("held_out/top1", 1) not in found
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'alexnet-np\[tensorboard\]'"), metrics.tensorboard(tmp_path):
+        pass

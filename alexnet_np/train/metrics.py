@@ -1,7 +1,8 @@
 """What is made of a run's record, metrics.jsonl: curves as a picture, and events for TensorBoard."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,12 @@ def draw(folder: Path, title: str) -> Path:
     return folder / "curves.png"
 
 
-def tensorboard(folder: Path, step: int = 0) -> Callable[[Report], None]:
-    """Events for TensorBoard in folder/tensorboard, from each report of the loop.
+@contextmanager
+def tensorboard(folder: Path, step: int = 0) -> Iterator[Callable[[Report], None]]:
+    """Events for TensorBoard in folder/tensorboard, from each report of the loop that is handed to what this gives.
 
-    step: where the run is resumed from; what was written beyond it no longer counts. Raises ValueError where the
-    optional extra is not installed.
+    step: where the run is resumed from; TensorBoard forgets what was written beyond it. The file is whole when the
+    block ends, and a few seconds behind until then. Raises ValueError where the optional extra is not installed.
     """
     if find_spec("tensorboardX") is None:
         raise ValueError("TensorBoard events need the extra: pip install 'alexnet-np[tensorboard]'")
@@ -57,13 +59,15 @@ def tensorboard(folder: Path, step: int = 0) -> Callable[[Report], None]:
         if writer is None:  # not before there is something to write
             from tensorboardX import SummaryWriter
 
-            writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+            writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None, flush_secs=10)
         values = {f"train/{name}": getattr(report, name) for name in ("loss", "lr", "images_per_second", "waiting")}
         if report.scores:
             values |= {f"held_out/{name}": getattr(report.scores, name) for name in ("loss", "top1", "top5")}
         for name, value in values.items():
             writer.add_scalar(name, value, report.step)
-        if report.scores:
-            writer.flush()
 
-    return tell
+    try:
+        yield tell
+    finally:
+        if writer:
+            writer.close()
