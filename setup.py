@@ -37,11 +37,15 @@ setup(
         "jinja2>=3.1",
         "threadpoolctl>=3.5",
         "tyro>=0.9",
+        "pooch>=1.8",
     ],
     extras_require={
         "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30"],
         # 13.0 is the toolkit of driver 580; [ctk] alone would take the newest 13.x.
         "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*"],
+        # A faster JPEG decoder, with the same pixels; and SciPy, to read meta.mat of the ILSVRC devkit.
+        "jpeg": ["simplejpeg>=1.8"],
+        "ilsvrc": ["scipy>=1.11"],
         "tensorboard": ["tensorboardX>=2.6"],
         # The release that the committed parity and speed figures were taken against.
         "peers": ["torch==2.13.0"],

@@ -4,6 +4,7 @@ An error that a user can cause ends in one line and exit code 2; `--debug` shows
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -87,6 +88,56 @@ def _underlying(arguments: Sequence[str]) -> Recipe:
     path = _checkpoint(seen.resume, Path(seen.out or Path("runs") / (seen.variant or Recipe.variant)))
     assert path is not None
     return checkpoint.read_recipe(path)
+
+
+def data_resize(
+    source: tyro.conf.Positional[Path],
+    target: tyro.conf.Positional[Path],
+    side: int = 256,
+    quality: int = 90,
+    threads: int = os.cpu_count() or 1,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> None:
+    """Copy a folder of images, each with its shorter side brought to 256 once; an interrupted copy goes on.
+
+    Args:
+        source: folder with images in any folders below it; it is only read
+        target: folder for the copy, with the same folders and names
+        side: pixels of the shorter side
+        quality: of the JPEG files, 1 … 95
+        threads: how many work at once
+        on_bad_image: end at an image that cannot be read, or leave it out and name it
+    """
+    from .report import resize_visibly
+
+    resize_visibly(source, target, side, quality, threads, on_bad_image)
+
+
+def data_fetch(
+    name: tyro.conf.Positional[Literal["fashion-mnist", "cifar10"]], target: tyro.conf.Positional[Path]
+) -> None:
+    """Download a public set and check it against its published hashes.
+
+    Args:
+        name: which set
+        target: folder for its files
+    """
+    from .data.fetch import fetch
+    from .report import say
+
+    for path in fetch(name, target):
+        say(str(path))
+
+
+DataCommand = Annotated[
+    Annotated[None, tyro.conf.subcommand("resize", constructor=data_resize)]
+    | Annotated[None, tyro.conf.subcommand("fetch", constructor=data_fetch)],
+    Flat,
+]
+
+
+def data(done: DataCommand) -> None:
+    """Prepare images: resize a folder once, fetch a public set."""
 
 
 def evaluate(
@@ -184,6 +235,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "info": info,
     "demo": demo,
     "train": train,
+    "data": data,
     "evaluate": evaluate,
     "predict": predict,
     "gradcheck": gradcheck,

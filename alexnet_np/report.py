@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from . import data
 from .backend import BACKENDS
+from .data.resize import resize
 from .dispatch import load_kernels
 from .gradient_check import How, check_named
 from .gradient_check.page import page
@@ -150,6 +151,30 @@ def fit_visibly(
             finished = fit(run, split, out, tell, timeline)
         show_profile()
         return finished
+
+
+def resize_visibly(
+    source: Path, target: Path, side: int, quality: int, threads: int, on_bad_image: data.OnBadImage
+) -> None:
+    """Copy a folder of images at another size under a progress bar, and say what became of them."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("resizing", total=None)
+        counts = resize(
+            source,
+            target,
+            side=side,
+            quality=quality,
+            threads=threads,
+            on_bad_image=on_bad_image,
+            tell=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    for name, reason in counts.skipped.items():
+        say(f"left out: {reason if name in reason else f'{name}: {reason}'}")
+    say(
+        f"{target}: {counts.resized:,} images resized, {counts.kept:,} kept as they were, {counts.copied:,} tables "
+        f"copied, {counts.there:,} there before, {len(counts.skipped):,} files left out (JPEG by {data.decoder()})"
+    )
 
 
 def describe(scores: Scores) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import cifar10, folder, generated, idx
+from . import cifar10, folder, generated, idx, ilsvrc, shards
 from .dataset import Dataset, InMemory, Split, subset
 from .decode import decoder
 from .files import OnBadImage
@@ -14,6 +14,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "InMemory",
+    "OnBadImage",
     "Pixels",
     "Split",
     "batches",
@@ -49,12 +50,17 @@ def load(
         split = idx.load(root)
     elif cifar10.find(root):
         split = cifar10.load(root)
+    elif ilsvrc.find(root):
+        split = ilsvrc.load(root, stored, on_bad_image)
+    elif shards.find(root):
+        split = shards.load(root, stored, on_bad_image)
     elif folder.class_folders(root):
         split = folder.load(root, stored, on_bad_image)
     else:
         raise ValueError(
             f"{source} holds no images in a known form: IDX files (train-images-idx3-ubyte.gz, …), "
-            "CIFAR-10 batches (data_batch_1.bin, …), or one folder of JPEG or PNG files for each class"
+            "CIFAR-10 batches (data_batch_1.bin, …), the ILSVRC-2012 layout, tar shards (train-….tar), "
+            "or one folder of JPEG or PNG files for each class"
         )
     if split.train.shape != stored:
         needed = f"the network takes {tuple(shape)}" + (f", stored as {stored}" if store else "")
