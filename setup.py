@@ -46,6 +46,7 @@ setup(
         # A faster JPEG decoder, with the same pixels; and SciPy, to read meta.mat of the ILSVRC devkit.
         "jpeg": ["simplejpeg>=1.8"],
         "ilsvrc": ["scipy>=1.11"],
+        "tensorboard": ["tensorboardX>=2.6"],
         # The release that the committed parity and speed figures were taken against.
         "peers": ["torch==2.13.0"],
         "dev": [
@@ -56,6 +57,7 @@ setup(
             "build>=1",
             "simplejpeg>=1.8",
             "scipy>=1.11",
+            "tensorboardX>=2.6",
             "ruff==0.17.6",
             "mypy==2.4.1",
         ],

@@ -52,15 +52,19 @@ def train(
     out: Path | None = None,
     resume: tuple[Path, ...] | None = None,
     print_recipe: bool = False,
+    profile: Path | None = None,
+    tensorboard: bool = False,
 ) -> None:
     """Train a network; Ctrl-C ends after the step, and --resume goes on from there.
 
     Args:
         settings: what to train, on what and how
         recipe: a named recipe (paper, caffe, torchvision, cifar, fashion, demo) or a TOML file, under the flags
-        out: folder for the checkpoints and metrics.jsonl; runs/VARIANT unless given
+        out: folder for the checkpoints, metrics.jsonl and curves.png; runs/VARIANT unless given
         resume: go on from OUT/last.safetensors, or from the checkpoint given here, with its recipe (--epochs may grow)
         print_recipe: print the whole recipe as TOML, for --recipe, and train nothing
+        profile: a file to write, with the timeline of the first 50 steps for ui.perfetto.dev; their times are printed
+        tensorboard: write events to OUT/tensorboard as well (needs the extra: pip install 'alexnet-np[tensorboard]')
     """
     from .report import train_visibly
     from .train import recipe_file
@@ -69,7 +73,7 @@ def train(
         print(recipe_file.text(settings), end="")
         return
     folder = out or (resume[0].parent if resume else Path("runs") / settings.variant)
-    train_visibly(settings, folder, _checkpoint(resume, folder))
+    train_visibly(settings, folder, _checkpoint(resume, folder), profile, tensorboard)
 
 
 def _checkpoint(resume: Sequence[Path] | None, folder: Path) -> Path | None:

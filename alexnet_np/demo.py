@@ -15,7 +15,7 @@ from .gradient_check import gradcheck
 from .layers import Flatten
 from .models import alexnet
 from .network import Sequential
-from .pictures import draw_filters, draw_loss
+from .pictures import draw_curves, draw_filters
 from .report import console, fit_visibly, say
 from .train import recipe_file, start
 
@@ -36,7 +36,7 @@ def run(out: Path, seed: int) -> None:
     console.rule("Pictures")
     records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
     draw_filters(out / "conv1.png", {"drawn": before, "learned": trained.model["conv1"].params["weight"]})
-    draw_loss(out / "loss.png", records)
+    draw_curves(out / "loss.png", records, "mini on the generated set")
     for name in ("conv1.png", "loss.png", "run/last.safetensors", "run/metrics.jsonl"):
         say(f"  {(out / name).resolve()}")
     say(f"done in {time.perf_counter() - began:.0f} s")

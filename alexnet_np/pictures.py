@@ -1,6 +1,5 @@
 """Pictures of a training: conv1's filters as in the paper's Figure 3, curves, and the confusion matrix."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 
 from .backend import Array
+from .train.files import replace_whole
 
 COLUMNS = 8
 
@@ -47,19 +48,22 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
     """
     steps, losses, rates = (np.array([r[key] for r in records], float) for key in ("step", "loss", "lr"))
     scored = [r for r in records if r["scores"]]
-    # A record with scores stands at the end of its epoch (counted from 0), which tells how many steps one has.
-    epoch = scored[-1]["step"] / (scored[-1]["epoch"] + 1) if scored else 1
+    # The first record with scores stands at the end of its epoch (counted from 0), which tells how many steps one has.
+    epoch = scored[0]["step"] / (scored[0]["epoch"] + 1) if scored else 1
     x, ends = steps / epoch, [r["step"] / epoch for r in scored]
     width = max(1, len(steps) // 50)
     thin = max(1, len(steps) // 5000)  # more points than pixels only cost time
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 6.4), layout="constrained")
-    above.plot(x[::thin], losses[::thin], color="0.82", linewidth=0.7, label="training, one step")
-    mean = np.convolve(losses, np.ones(width) / width, "valid")
-    above.plot(x[width - 1 :][::thin], mean[::thin], color="C0", label=f"training, mean of {width:,} steps")
+    above.plot(x[::thin], losses[::thin], color="0.75", linewidth=0.7, label="training, one step")
+    if width > 1:
+        mean = np.convolve(losses, np.ones(width) / width, "valid")
+        above.plot(x[width - 1 :][::thin], mean[::thin], color="C0", label=f"training, mean of {width:,} steps")
     above.plot(ends, [r["scores"]["loss"] for r in scored], "o-", color="C1", markersize=4, label="held out")
     top = np.nanquantile(np.where(np.isfinite(losses), losses, np.nan), 0.995)  # a spike must not flatten the rest
     shown = [top, *(r["scores"]["loss"] for r in scored)]
-    above.set(ylabel="loss (cross-entropy, nats)", ylim=(0, 1.08 * max(v for v in shown if np.isfinite(v))), title=title)
+    above.set(
+        ylabel="loss (cross-entropy, nats)", ylim=(0, 1.08 * max(v for v in shown if np.isfinite(v))), title=title
+    )
     for key, label, color in (("top1", "top-1", "C1"), ("top5", "top-5", "C2")):
         errors = [100 * (1 - r["scores"][key]) for r in scored]
         last = f"held out, {label}: {errors[-1]:.2f} % at the end" if errors else label
@@ -123,12 +127,18 @@ def _percent(share: float) -> str:
     return f"{share:.0f}" if share >= 0.95 else f"{share:.1f}"
 
 
+def picture_format(path: Path) -> str:
+    """The format that a picture's name asks for; PNG where it has no suffix. Raises ValueError for an unknown one."""
+    form, known = path.suffix[1:].lower() or "png", FigureCanvasAgg.get_supported_filetypes()
+    if form not in known:
+        raise ValueError(f"{path}: a picture cannot be a .{form}; it can be {', '.join(sorted(known))}")
+    return form
+
+
 def _save(figure: Any, path: Path) -> None:
-    """Write the picture, whole or not at all; PNG where the name does not say otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    """Write the picture, whole or not at all."""
     try:
-        figure.savefig(partial, dpi=130, format=path.suffix[1:] or "png")
+        form = picture_format(path)
+        replace_whole(path, lambda partial: figure.savefig(partial, dpi=130, format=form))
     finally:
         plt.close(figure)
-    os.replace(partial, path)

@@ -1,6 +1,8 @@
 """What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -18,7 +20,8 @@ from .dispatch import load_kernels
 from .gradient_check import How, check_named
 from .gradient_check.page import page
 from .models import VARIANTS
-from .train import Recipe, Report, Run, Scores, checkpoint, fit, start
+from .train import Recipe, Report, Run, Scores, checkpoint, fit, metrics, start
+from .train.profile import profile
 from .train.recipe import FREE
 from .train.series import LAST
 
@@ -68,7 +71,9 @@ def check_visibly(what: str, how: How, html: Path | None, json: Path | None) -> 
     return not wrong
 
 
-def train_visibly(recipe: Recipe, out: Path, resume: Path | None) -> Run:
+def train_visibly(
+    recipe: Recipe, out: Path, resume: Path | None, profile_file: Path | None = None, tensorboard: bool = False
+) -> Run:
     """Train with a progress bar and one line for each epoch. Raises ValueError where `out` holds another run."""
     run = _resumed(resume, recipe) if resume else None
     if not resume and (there := next(out.glob("*.safetensors"), None)):
@@ -82,16 +87,27 @@ def train_visibly(recipe: Recipe, out: Path, resume: Path | None) -> Run:
         f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
     )
     last = out / LAST
-    if fit_visibly(run, split, out):
+    with metrics.tensorboard(out, run.model.iteration) if tensorboard else nullcontext() as events:
+        finished = fit_visibly(run, split, out, profile_file, events)
+    if finished:
         say(f"done; {last}")
     else:
         say(f"interrupted at step {run.model.iteration}; go on with: alexnet-np train --resume {last}")
     return run
 
 
-def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
-    """The training loop under a progress bar: loss, images a second, time left."""
-    began = time.perf_counter()
+def fit_visibly(
+    run: Run,
+    split: data.Split,
+    out: Path,
+    profile_file: Path | None = None,
+    events: Callable[[Report], None] | None = None,
+) -> bool:
+    """The training loop under a progress bar: loss, images a second, time left. Curves are drawn after each epoch.
+
+    profile_file: where the timeline of the first steps is written; their table is printed. events: hears every report.
+    """
+    began, shown = time.perf_counter(), False
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -102,7 +118,18 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("training", total=None, loss=float("nan"), speed=0.0)
 
+        def show_profile() -> None:
+            nonlocal shown
+            if profile_file and timeline and timeline.events and not shown:
+                timeline.write(profile_file)
+                say(f"{timeline.table()}\nwrote {profile_file}; https://ui.perfetto.dev opens it")
+                shown = True
+
         def tell(report: Report) -> None:
+            if timeline and timeline.complete:
+                show_profile()
+            if events:
+                events(report)
             progress.update(
                 task, completed=report.step, total=report.steps, loss=report.loss, speed=report.images_per_second
             )
@@ -115,8 +142,15 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
                 if skipped := {**split.train.skipped, **split.test.skipped}:
                     name, reason = next(iter(skipped.items()))
                     say(f"  {len(skipped)} images skipped so far; the first: {name}: {reason}")
+                try:
+                    metrics.draw(out, f"{run.recipe.variant} on {run.recipe.data}")
+                except OSError as error:  # a picture that cannot be written must not end a training
+                    say(f"  the curves are not drawn: {error}")
 
-        return fit(run, split, out, tell)
+        with profile(run.model, run.sgd) if profile_file else nullcontext() as timeline:
+            finished = fit(run, split, out, tell, timeline)
+        show_profile()
+        return finished
 
 
 def resize_visibly(

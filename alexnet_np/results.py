@@ -1,7 +1,7 @@
 """What the terminal shows of a trained network: its scores, and what it sees in pictures."""
 
 import json
-import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from . import data
 from .report import console, describe, say
 from .train import Run, Scores, checkpoint, evaluate
 from .train.evaluation import Crops
+from .train.files import replace_whole
 from .train.prediction import image_files, predict
 
 LISTED = 20  # up to so many classes are all listed; of more, the worst half of that
@@ -31,6 +32,10 @@ def show_scores(
     picture: Path | None,
 ) -> None:
     """Evaluate a checkpoint on the held-out images of a source: table, JSON and picture."""
+    if picture:
+        from .pictures import draw_confusion, picture_format  # matplotlib takes a while to load
+
+        picture_format(picture)  # an evaluation is long: what cannot be written is said before it
     run = checkpoint.load(path)
     source = source or run.recipe.data
     images = _held_out(run, source, skip)
@@ -45,8 +50,6 @@ def show_scores(
         about = {"checkpoint": str(path), "variant": run.recipe.variant, "step": run.model.iteration, "data": source}
         write_json({**about, **scores.json(run.classes), "skipped": dict(images.skipped)}, json_file)
     if picture:
-        from .pictures import draw_confusion  # matplotlib takes a while to load
-
         draw_confusion(picture, scores.confusion, run.classes, f"{headline}\ntop-1 {scores.top1:.2%} on {source}")
     if str(json_file) != "-":
         say(f"{headline}: {describe(scores)}\n")
@@ -89,7 +92,7 @@ def per_class(scores: Scores, classes: Sequence[str]) -> str:
         order = np.argsort(scores.per_class, kind="stable")[: LISTED // 2]  # NaN, a class without images, comes last
     wrong = scores.confusion - np.diag(np.diag(scores.confusion))
     cells = [("class", "images", "right", "most often taken for")]
-    for k in order:
+    for k in map(int, order):
         images, share, most = int(scores.confusion[k].sum()), scores.per_class[k], int(wrong[k].argmax())
         other = f"{classes[most]} ({wrong[k, most]:,})" if wrong[k, most] else ""
         cells.append((classes[k], f"{images:,}", f"{share:.1%}" if images else "–", other))
@@ -135,10 +138,8 @@ def show_predictions(
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write JSON to a file, whole or not at all, or to the terminal where the path is '-'."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
+    text = re.sub(r"\[[\d,\s]+\]", lambda row: " ".join(row.group().split()), text)  # a row of counts is one line
     if str(path) == "-":
         print(text)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    replace_whole(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))

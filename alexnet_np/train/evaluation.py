@@ -118,9 +118,9 @@ def log_probabilities(model: Sequential, x: Array) -> Array:
     probability that vanishes turns the loss infinite. Raises ValueError where an output is not finite.
     """
     crops, n, *shape = x.shape
-    z = model.forward(np.ascontiguousarray(x).reshape(crops * n, *shape), logits=True).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # the outputs are looked at instead
+        z = model.forward(np.ascontiguousarray(x).reshape(crops * n, *shape), logits=True).astype(np.float64)
     if not np.isfinite(z).all():
         raise ValueError("the network's outputs are not finite: its weights are too large, or damaged")
     log_p = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
     return np.logaddexp.reduce(log_p.reshape(crops, n, -1), axis=0) - math.log(crops)
-

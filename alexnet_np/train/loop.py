@@ -19,6 +19,7 @@ from ..network import Sequential
 from .evaluation import Scores, evaluate
 from .finite import NotFinite, check_weights, where_it_began
 from .optimizer import SGD
+from .profile import Timeline
 from .record import Record, Report
 from .run import Run
 from .series import LAST, Series
@@ -36,12 +37,18 @@ def train_step(model: Sequential, sgd: SGD, x: Array, labels: Array, lr: float) 
     return float(loss)
 
 
-def fit(run: Run, data: Split, folder: Path | None = None, tell: Callable[[Report], None] | None = None) -> bool:
+def fit(
+    run: Run,
+    data: Split,
+    folder: Path | None = None,
+    tell: Callable[[Report], None] | None = None,
+    timeline: Timeline | None = None,
+) -> bool:
     """Train until the recipe's epochs or steps are done; False where Ctrl-C ended it early.
 
     Ctrl-C ends it after the step, or at once while the held-out images are scored; a second one at once. `folder` gets
     metrics.jsonl and the checkpoints of `Series`: at the beginning, every `save_every` steps, after each epoch, and at
-    the end. `tell` hears of every step.
+    the end. `tell` hears of every step, and the `timeline` of a profile hears how long each batch was waited for.
 
     Raises ValueError where the data are not the run's, and where the loss or a weight is not finite: the message names
     the layer and the step where that began; the checkpoints before stay.
@@ -49,7 +56,7 @@ def fit(run: Run, data: Split, folder: Path | None = None, tell: Callable[[Repor
     run.check_data(data.train)
     with np.errstate(over="ignore", invalid="ignore"), _interrupts() as interrupts:  # the loss is looked at instead
         try:
-            return _Loop(run, data, folder, tell, interrupts).go()
+            return _Loop(run, data, folder, tell, timeline, interrupts).go()
         except (ValueError, OSError) as error:
             kind = next(k for k in (NotFinite, ValueError, OSError) if isinstance(error, k))
             advice = "; try a smaller --lr" if kind is NotFinite else ""
@@ -68,9 +75,10 @@ class _Loop:
         data: Split,
         folder: Path | None,
         tell: Callable[[Report], None] | None,
+        timeline: Timeline | None,
         interrupts: "_Interrupts",
     ) -> None:
-        self.run, self.data, self.tell, self.interrupts = run, data, tell, interrupts
+        self.run, self.data, self.tell, self.timeline, self.interrupts = run, data, tell, timeline, interrupts
         self.per_epoch = per_epoch(data.train, run.recipe.batch)
         epochs = run.recipe.epochs * self.per_epoch
         self.steps = min(epochs, run.recipe.steps or epochs)
@@ -100,7 +108,7 @@ class _Loop:
         """The rest of an epoch; False where it was interrupted."""
         run, recipe, self.pace = self.run, self.run.recipe, _Pace()
         epoch, done = divmod(run.model.iteration, self.per_epoch)
-        for batch in batches(
+        stream = batches(
             self.data.train,
             run.pixels,
             recipe.batch,
@@ -108,7 +116,8 @@ class _Loop:
             epoch=epoch,
             start=done,
             threads=recipe.threads,
-        ):
+        )
+        for batch in self.timeline.data(stream) if self.timeline else stream:
             lr = self.lr(run.model.iteration)
             run.loss = train_step(run.model, run.sgd, batch.x, batch.labels, lr)
             self.pace.add(len(batch.labels), batch.waited)

@@ -1,15 +1,13 @@
-"""The record of a run: metrics.jsonl, one line for each step, and the curves that are drawn from it."""
+"""What is made of a run's record, metrics.jsonl: curves as a picture, and events for TensorBoard."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .record import Report
-
-NAME = "metrics.jsonl"
+from .record import METRICS, Report
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -41,30 +39,35 @@ def draw(folder: Path, title: str) -> Path:
     """Draw curves.png of a run's folder from its record. Raises ValueError where there is none."""
     from ..pictures import draw_curves  # matplotlib takes longer to load than a small epoch takes
 
-    draw_curves(folder / "curves.png", read(folder / NAME), title)
+    draw_curves(folder / "curves.png", read(folder / METRICS), title)
     return folder / "curves.png"
 
 
-def tensorboard(folder: Path, step: int = 0) -> Callable[["Report"], None]:
-    """Events for TensorBoard in folder/tensorboard, from each report of the loop.
+@contextmanager
+def tensorboard(folder: Path, step: int = 0) -> Iterator[Callable[[Report], None]]:
+    """Events for TensorBoard in folder/tensorboard, from each report of the loop that is handed to what this gives.
 
-    step: where the run is resumed from; what was written beyond it no longer counts. Raises ValueError where the
-    optional extra is not installed.
+    step: where the run is resumed from; TensorBoard forgets what was written beyond it. The file is whole when the
+    block ends, and a few seconds behind until then. Raises ValueError where the optional extra is not installed.
     """
     if find_spec("tensorboardX") is None:
         raise ValueError("TensorBoard events need the extra: pip install 'alexnet-np[tensorboard]'")
-    from tensorboardX import SummaryWriter
+    writer: Any = None
 
-    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+    def tell(report: Report) -> None:
+        nonlocal writer
+        if writer is None:  # not before there is something to write
+            from tensorboardX import SummaryWriter
 
-    def tell(report: "Report") -> None:
-        writer.add_scalar("train/loss", report.loss, report.step)
-        writer.add_scalar("train/images_per_second", report.images_per_second, report.step)
-        writer.add_scalar("train/learning_rate", report.lr, report.step)
-        writer.add_scalar("train/waiting", report.waiting, report.step)
+            writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None, flush_secs=10)
+        values = {f"train/{name}": getattr(report, name) for name in ("loss", "lr", "images_per_second", "waiting")}
         if report.scores:
-            for name in ("loss", "top1", "top5"):
-                writer.add_scalar(f"held_out/{name}", getattr(report.scores, name), report.step)
-            writer.flush()
+            values |= {f"held_out/{name}": getattr(report.scores, name) for name in ("loss", "top1", "top5")}
+        for name, value in values.items():
+            writer.add_scalar(name, value, report.step)
 
-    return tell
+    try:
+        yield tell
+    finally:
+        if writer:
+            writer.close()

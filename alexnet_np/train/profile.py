@@ -6,7 +6,6 @@ steps inside, from around them: the layers compute what they always do. https://
 """
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from ..backend import Array, array_module, device_of
-from ..dispatch import trace
+from ..dispatch import TracedCall, trace
 from ..network import Sequential
+from .files import replace_whole
 
 T = TypeVar("T")
 PARTS = "data", "forward", "loss", "backward", "update"  # what a step is made of, in order
@@ -62,6 +62,11 @@ class Timeline:
         self._done = 0
         self._before: list[tuple[Any, str, Any]] = []
 
+    @property
+    def complete(self) -> bool:
+        """Whether all the steps that were asked for are recorded."""
+        return self._done == self.steps
+
     def data(self, batches: Iterable[T]) -> Iterator[T]:
         """The same batches; how long each was waited for becomes an event."""
         iterator = iter(batches)
@@ -87,10 +92,8 @@ class Timeline:
             times = {"ts": (event.start - origin) / 1e3, "dur": (event.end - event.start) / 1e3}  # microseconds
             which = {"ph": "X", "name": event.name, "cat": event.category, "pid": 1, "tid": 1}
             trace_events.append({**which, **times, "args": event.args})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps({"traceEvents": trace_events, "displayTimeUnit": "ms"}), encoding="utf-8")
-        os.replace(partial, path)
+        text = json.dumps({"traceEvents": trace_events, "displayTimeUnit": "ms"})
+        replace_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def averages(self) -> tuple[list[Row], dict[str, float], int]:
         """Each layer's times, those of a step and its parts (milliseconds), and the number of steps they are means of.
@@ -120,10 +123,11 @@ class Timeline:
         """Mean milliseconds of each layer's forward and backward and of the rest of a step, and their shares of it."""
         rows, parts, steps = self.averages()
         other = parts["step"] - sum(parts[name] for name in PARTS)
-        cells = [("layer", "", "forward", "backward", "total", "share")]
+        forward, backward = parts["forward"], parts["backward"]
+        cells: list[tuple[str, ...]] = [("layer", "", "forward", "backward", "total", "share")]
         cells += [_cells(*row, row.forward + row.backward, parts["step"]) for row in rows]
         totals = [
-            _cells("network", "", parts["forward"], parts["backward"], parts["forward"] + parts["backward"], parts["step"]),
+            _cells("network", "", forward, backward, forward + backward, parts["step"]),
             *(_cells(name, "", None, None, parts[name], parts["step"]) for name in ("loss", "update")),
             _cells("wait for data", "", None, None, parts["data"], parts["step"]),
             _cells("between them", "", None, None, other, parts["step"]),
@@ -141,9 +145,11 @@ class Timeline:
 
     # Recording.
 
-    def _add(self, name: str, category: str, start: int, end: int | None = None, **args: Any) -> None:
+    def _add(
+        self, name: str, category: str, start: int, end: int | None = None, args: dict[str, Any] | None = None
+    ) -> None:
         step = None if category == "evaluate" else self._done + 1
-        self.events.append(Event(name, category, start, end or perf_counter_ns(), step, args))
+        self.events.append(Event(name, category, start, end or perf_counter_ns(), step, args or {}))
 
     def _watch(self, sgd: Optimizer) -> None:
         for name, layer in self.model.items():
@@ -176,8 +182,8 @@ class Timeline:
             with trace() as calls:
                 y = _ready(forward(x, train, **options))
             end = perf_counter_ns()
-            args = {"output": list(y.shape)} | ({} if whole else {"kernels": _kernels(calls)})
-            self._add(name, "forward" if train else "evaluate", start, end, **args)
+            args = {"output": list(y.shape), **_kernels(calls, whole)}
+            self._add(name, "forward" if train else "evaluate", start, end, args)
             if whole and train:
                 self._forward_ended = end
             return y
@@ -194,7 +200,7 @@ class Timeline:
                 self._forward_ended = None
             with trace() as calls:
                 dx = _ready(backward(dy, **options))
-            self._add(name, "backward", start, **({} if whole else {"kernels": _kernels(calls)}))
+            self._add(name, "backward", start, args=_kernels(calls, whole))
             return dx
 
         return timed
@@ -204,10 +210,10 @@ class Timeline:
             start = perf_counter_ns()
             result = update(lr, *args, **options)
             end = perf_counter_ns()
-            self._add("update", "update", start, end, lr=float(lr))
+            self._add("update", "update", start, end, {"lr": float(lr)})
             self._add(f"step {self.model.iteration + 1}", "step", self._began or start, end)
             self._began, self._done = None, self._done + 1
-            if self._done == self.steps:
+            if self.complete:
                 self._restore()
             return result
 
@@ -251,8 +257,9 @@ def _ready(array: Array) -> Array:
     return array
 
 
-def _kernels(calls: list[Any]) -> list[str]:
-    return [f"{call.op}: {call.kernel}" for call in calls]
+def _kernels(calls: list[TracedCall], whole: bool) -> dict[str, Any]:
+    """Which kernels ran in a layer; those of the whole network stand with its layers."""
+    return {} if whole else {"kernels": [f"{call.op}: {call.kernel}" for call in calls]}
 
 
 def _cells(
