@@ -23,7 +23,10 @@ setup(
         *(f"alexnet_np.{top}.{name}" for top in TOP_LEVEL for name in find_packages(top)),
     ],
     package_dir={f"alexnet_np.{top}": top for top in TOP_LEVEL},
-    package_data={"alexnet_np": ["py.typed", "gradient_check/*.html"], "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"]},
+    package_data={
+        "alexnet_np": ["py.typed", "gradient_check/*.html", "train/recipes/*.toml"],
+        "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"],
+    },
     install_requires=[
         "numpy>=2,<2.6",
         "numba>=0.67",
@@ -43,6 +46,7 @@ setup(
         # A faster JPEG decoder, with the same pixels; and SciPy, to read meta.mat of the ILSVRC devkit.
         "jpeg": ["simplejpeg>=1.8"],
         "ilsvrc": ["scipy>=1.11"],
+        "tensorboard": ["tensorboardX>=2.6"],
         # The release that the committed parity and speed figures were taken against.
         "peers": ["torch==2.13.0"],
         "dev": [
@@ -53,6 +57,7 @@ setup(
             "build>=1",
             "simplejpeg>=1.8",
             "scipy>=1.11",
+            "tensorboardX>=2.6",
             "ruff==0.17.6",
             "mypy==2.4.1",
         ],
