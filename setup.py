@@ -56,6 +56,8 @@ setup(
             "hypothesis>=6",
             "build>=1",
             "tensorboardX>=2.6",
+            "simplejpeg>=1.8",
+            "scipy>=1.11",
             "ruff==0.17.6",
             "mypy==2.4.1",
         ],

@@ -2,11 +2,9 @@
 
 import tarfile
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pooch
-
-Name = Literal["fashion-mnist", "cifar10"]
 
 
 class Public(NamedTuple):

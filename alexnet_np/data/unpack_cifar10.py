@@ -31,7 +31,7 @@ def unpack(source: Path, target: Path) -> Path:
                         for i in chosen:
                             image = decode(content[offsets[i] : offsets[i + 1]], f"{part} image {i}", (3, 32, 32))
                             file.write(bytes([labels[i]]) + image.tobytes())
-    except (KeyError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source} is not CIFAR-10 as JPEGs in an .npz: {error}") from None
     (folder / "batches.meta.txt").write_text("\n".join(CLASSES) + "\n")
     return folder
