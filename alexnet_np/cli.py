@@ -4,12 +4,15 @@ An error that a user can cause ends in one line and exit code 2; `--debug` shows
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import redirect_stderr
+from functools import partial, wraps
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import tyro
 
@@ -17,6 +20,11 @@ from .dispatch import NoKernel
 from .train.recipe import Recipe
 
 Flat = tyro.conf.arg(name="")
+
+
+def _later(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the same arguments that returns the call, so that parsing and running are two things."""
+    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
 
 
 def info() -> None:
@@ -70,9 +78,11 @@ def train(
 
 def _checkpoint(resume: Sequence[Path] | None, folder: Path) -> Path | None:
     """What is resumed from, if anything."""
+    from .train.series import newest
+
     if resume is not None and len(resume) > 1:
         raise ValueError(f"--resume takes one checkpoint, got {' '.join(map(str, resume))}")
-    return None if resume is None else Path(resume[0]) if resume else folder / "last.safetensors"
+    return None if resume is None else Path(resume[0]) if resume else newest(folder)
 
 
 def _underlying(arguments: Sequence[str]) -> Recipe:
@@ -130,14 +140,15 @@ def data_fetch(
 
 
 DataCommand = Annotated[
-    Annotated[None, tyro.conf.subcommand("resize", constructor=data_resize)]
-    | Annotated[None, tyro.conf.subcommand("fetch", constructor=data_fetch)],
+    Annotated[None, tyro.conf.subcommand("resize", constructor=_later(data_resize))]
+    | Annotated[None, tyro.conf.subcommand("fetch", constructor=_later(data_fetch))],
     Flat,
 ]
 
 
-def data(done: DataCommand) -> None:
+def data(what: DataCommand) -> None:
     """Prepare images: resize a folder once, fetch a public set."""
+    cast(Callable[[], None], what)()
 
 
 def evaluate(
@@ -242,17 +253,38 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _parsed(arguments: Sequence[str]) -> Callable[[], Any]:
+    """The subcommand with its arguments. Raises ValueError, in one line, for what it cannot take; --help exits."""
+
+    command = arguments[0]
+    if command not in COMMANDS and not command.startswith("-"):
+        raise ValueError(f"there is no command {command!r}; the commands are {', '.join(COMMANDS)}")
+    commands = {name: _later(function) for name, function in COMMANDS.items()}
+    if command == "train":
+        commands["train"] = partial(commands["train"], settings=_underlying(arguments))
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            call: Callable[[], Any] = tyro.extras.subcommand_cli_from_dict(
+                commands, prog="alexnet-np", args=list(arguments)
+            )
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+        # The parser says it in a box: a title, what is wrong, a rule, where there is more to read.
+        lines = [line.strip(" │─") for line in said.getvalue().splitlines()[1:]]
+        parts = [" ".join(part) for ruled, part in groupby(lines, lambda line: not line.strip("-╰╯")) if not ruled]
+        place = "" if command.startswith("-") else f"{command} "
+        raise ValueError(f"{parts[0].rstrip('.')}; see alexnet-np {place}--help") from None
+    return call
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        commands = dict(COMMANDS)
-        if arguments[:1] == ["train"]:
-            commands["train"] = partial(train, settings=_underlying(arguments))
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="alexnet-np", args=[a for a in arguments if a != "--debug"] or ["--help"]
-        )
+        _parsed([a for a in arguments if a != "--debug"] or ["--help"])()
     except (ValueError, OSError, NoKernel) as error:
         if debug:
             raise

@@ -44,7 +44,7 @@ def command(folder: Path, epochs: int, threads: int, resume: bool) -> list[str]:
 
 def begin(folder: Path, epochs: int, threads: int) -> subprocess.Popen[str]:
     """A process that has loaded its images and now trains; it goes on where the folder has a checkpoint."""
-    resume = (folder / "last.safetensors").exists()
+    resume = any(folder.glob("*.safetensors"))
     process = subprocess.Popen(command(folder, epochs, threads, resume), stdout=subprocess.PIPE, text=True)
     assert process.stdout
     line = process.stdout.readline()
@@ -83,7 +83,8 @@ def kill_and_resume(folder: Path, kills: int, epochs: int, seed: int) -> list[st
         process = begin(killed, epochs, threads)
         time.sleep(0.8 * span * share / sum(shares))  # so that all of them together come before the end
         process.kill()
-        if process.wait() == 0:
+        process.communicate()
+        if process.returncode == 0:
             raise RuntimeError(f"the run was done before kill {number + 1}; give more epochs")
         lines = (killed / "metrics.jsonl").read_text().count("\n") if (killed / "metrics.jsonl").exists() else 0
         print(f"kill {number + 1:>2}: {threads} threads, after step {lines}", flush=True)

@@ -102,3 +102,35 @@ def test_help_shows_the_defaults_of_a_recipe() -> None:
 
 def test_what_may_differ_in_a_resumed_run_exists() -> None:
     assert set(FREE) <= set(Recipe.__dataclass_fields__)
+
+
+FLAGS = [
+    (["learn"], "there is no command 'learn'; the commands are info, demo, train, "),
+    (
+        ["train", "--variant", "alexnet"],
+        "invalid choice 'alexnet' for argument '--variant'. Expected one of ('paper', ",
+    ),
+    (["train", "--schedule", "linear"], "Expected one of ('constant', 'step', 'plateau', 'cosine')"),
+    (
+        ["train", "--lr", "fast"],
+        "Error parsing --lr: could not convert string to float: 'fast'; see alexnet-np train --h",
+    ),
+    (["train", "--lrr", "1"], "Unrecognized options: --lrr, 1; see alexnet-np train --help"),
+    (["train", "--recipe"], "Missing value for argument '--recipe'"),
+    (["train", "--freeze", "conv9"], "there is no layer 'conv9' to freeze; those with weights are conv1, "),
+    (["train", "--store", "16"], "images stored at 16×16 are smaller than the network's 32×32"),
+    (["train", "--init", "/nowhere"], "there is no checkpoint /nowhere"),
+    (["train", "--resume", "a", "b"], "--resume takes one checkpoint, got a b"),
+    (["train", "--resume", "/nowhere/x"], "there is no checkpoint /nowhere/x"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), FLAGS, ids=[" ".join(flags[:3]) for flags, _ in FLAGS])
+def test_wrong_flags_are_one_line(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(flags) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("alexnet-np: ") and message in lines[0]
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ def finite(array: Array) -> bool:
 def check_weights(model: Sequential) -> None:
     """Raises NotFinite where the last update left a weight that is not finite."""
     if told := _in_weights(model):
-        raise NotFinite(told)
+        raise NotFinite(f"weights are not finite: {told}")
 
 
 def where_it_began(model: Sequential, x: Array, loss: float) -> str:

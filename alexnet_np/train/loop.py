@@ -57,9 +57,13 @@ def fit(
     with np.errstate(over="ignore", invalid="ignore"), _interrupts() as interrupts:  # the loss is looked at instead
         try:
             return _Loop(run, data, folder, tell, timeline, interrupts).go()
-        except NotFinite as error:
-            good = f"; the last good checkpoint is {folder / LAST}" if folder else ""
-            raise NotFinite(f"{error}; try a smaller --lr{good}") from None
+        except (ValueError, OSError) as error:
+            kind = next(k for k in (NotFinite, ValueError, OSError) if isinstance(error, k))
+            advice = "; try a smaller --lr" if kind is NotFinite else ""
+            if folder and (folder / LAST).exists():
+                flag = "--init" if kind is NotFinite else "--resume"  # a resumed run keeps its learning rate
+                advice += f"; the last good checkpoint stays: {flag} {folder / LAST}"
+            raise kind(f"{error}{advice}") from error
 
 
 class _Loop:

@@ -47,14 +47,15 @@ class Record:
                     kept.append(line + "\n")
             except (json.JSONDecodeError, KeyError, TypeError):
                 if number < len(lines):
-                    raise ValueError(
-                        f"{self.path}, line {number}, is no step of a run; move the file away"
-                    ) from None
+                    raise ValueError(f"{self.path}, line {number}, is no step of a run; move the file away") from None
         replace_whole(self.path, lambda partial: partial.write_text("".join(kept), encoding="utf-8"))
 
     def append(self, report: Report) -> None:
         entry: dict[str, Any] = report._asdict()
         if scores := report.scores:
             entry["scores"] = scores.summary()
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise OSError(f"cannot write {self.path}: {error.strerror}") from None

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
+def newest(folder: Path) -> Path:
+    """A folder's newest checkpoint, there or not; a kill right after the first was written leaves it unnamed."""
+    last = folder / LAST
+    return last if last.exists() else next(iter(numbered(folder).values()), last)
+
+
 class Series:
     """Writes a run's checkpoints to its folder. Raises OSError where it cannot; those that were there then stay."""
 
