@@ -1,6 +1,5 @@
 """The main job on the embedded default: gradients checked, a network trained, operations timed, pictures drawn."""
 
-import json
 import shutil
 import time
 from dataclasses import replace
@@ -15,7 +14,7 @@ from .gradient_check import gradcheck
 from .layers import Flatten
 from .models import alexnet
 from .network import Sequential
-from .pictures import draw_curves, draw_filters
+from .pictures import draw_filters
 from .report import console, fit_visibly, say
 from .train import recipe_file, start
 
@@ -34,10 +33,8 @@ def run(out: Path, seed: int) -> None:
     fit_visibly(trained, split, out / "run")
     time_operations()
     console.rule("Pictures")
-    records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
     draw_filters(out / "conv1.png", {"drawn": before, "learned": trained.model["conv1"].params["weight"]})
-    draw_curves(out / "loss.png", records, "mini on the generated set")
-    for name in ("conv1.png", "loss.png", "run/last.safetensors", "run/metrics.jsonl"):
+    for name in ("conv1.png", "run/curves.png", "run/last.safetensors", "run/metrics.jsonl"):
         say(f"  {(out / name).resolve()}")
     say(f"done in {time.perf_counter() - began:.0f} s")
 

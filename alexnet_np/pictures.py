@@ -57,7 +57,8 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
     above.plot(x[::thin], losses[::thin], color="0.75", linewidth=0.7, label="training, one step")
     if width > 1:
         mean = np.convolve(losses, np.ones(width) / width, "valid")
-        above.plot(x[width - 1 :][::thin], mean[::thin], color="C0", label=f"training, mean of {width:,} steps")
+        middle = x[width // 2 :][: len(mean)]
+        above.plot(middle[::thin], mean[::thin], color="C0", label=f"training, mean of {width:,} steps")
     above.plot(ends, [r["scores"]["loss"] for r in scored], "o-", color="C1", markersize=4, label="held out")
     top = np.nanquantile(np.where(np.isfinite(losses), losses, np.nan), 0.995)  # a spike must not flatten the rest
     shown = [top, *(r["scores"]["loss"] for r in scored)]

@@ -120,13 +120,15 @@ def fit_visibly(
 
         def show_profile() -> None:
             nonlocal shown
-            if profile_file and timeline and timeline.events and not shown:
+            if profile_file and timeline and not shown:
+                shown = True
+                if timeline.done == 0:
+                    return say(f"no step was trained, so there is nothing to profile; {profile_file} is not written")
                 timeline.write(profile_file)
                 say(f"{timeline.table()}\nwrote {profile_file}; https://ui.perfetto.dev opens it")
-                shown = True
 
         def tell(report: Report) -> None:
-            if timeline and timeline.complete:
+            if timeline and timeline.done == timeline.steps:
                 show_profile()
             if events:
                 events(report)

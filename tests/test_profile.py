@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import alexnet_np as anp
-from alexnet_np.train import SGD, train_step
+from alexnet_np.cli import main
+from alexnet_np.train import SGD, load, train_step
 from alexnet_np.train.profile import Timeline, profile, time_steps
 
 RANDOM = np.random.default_rng(0)
@@ -135,3 +137,31 @@ def test_timing_random_images_leaves_the_weights() -> None:
     timeline = time_steps(model, batch=2, steps=3)
     assert timeline.averages()[2] == 2 and timeline.batch == 2 and model.iteration == 0
     np.testing.assert_equal(model.state_dict(), before)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = RANDOM.integers(0, 256, (36, 36, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def test_on_the_command_line(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A profiled run ends with the weights of a plain one; a run that is already done has nothing to profile."""
+    common = ["train", "--data", str(photos), "--batch", "6", "--epochs", "2", "--threads", "1"]
+    trace = tmp_path / "trace.json"
+    assert main([*common, "--out", str(tmp_path / "plain")]) == 0
+    assert main([*common, "--out", str(tmp_path / "watched"), "--profile", str(trace)]) == 0
+    printed = capsys.readouterr().out
+    assert "mini, mean of 3 steps after the first, batch 6, milliseconds" in printed and f"wrote {trace}" in printed
+    steps = [event["name"] for event in json.loads(trace.read_text())["traceEvents"] if event.get("cat") == "step"]
+    assert steps == ["step 1", "step 2", "step 3", "step 4"]
+    plain, watched = (load(tmp_path / name / "last.safetensors") for name in ("plain", "watched"))
+    np.testing.assert_equal(watched.model.state_dict(), plain.model.state_dict())
+    assert (tmp_path / "watched" / "curves.png").is_file() and not (tmp_path / "watched" / "tensorboard").exists()
+    trace.unlink()
+    assert main(["train", "--resume", str(tmp_path / "watched" / "last.safetensors"), "--profile", str(trace)]) == 0
+    assert "nothing to profile" in capsys.readouterr().out and not trace.exists()

@@ -16,6 +16,7 @@ from ..backend import Array
 from ..data import Dataset, Pixels
 from ..data.loader import prefetch
 from ..network import Sequential
+from .finite import NotFinite
 
 Crops = Literal[1, 10]
 
@@ -115,12 +116,12 @@ def log_probabilities(model: Sequential, x: Array) -> Array:
     """log of the mean softmax output over the crops: (n, K) float64 from inputs (crops, n, C, H, W).
 
     With log p = z − log Σ exp z for logits z, it is log Σ exp(log p) − log crops: no exponential overflows, and no
-    probability that vanishes turns the loss infinite. Raises ValueError where an output is not finite.
+    probability that vanishes turns the loss infinite. Raises NotFinite where an output is not finite.
     """
     crops, n, *shape = x.shape
     with np.errstate(over="ignore", invalid="ignore"):  # the outputs are looked at instead
         z = model.forward(np.ascontiguousarray(x).reshape(crops * n, *shape), logits=True).astype(np.float64)
     if not np.isfinite(z).all():
-        raise ValueError("the network's outputs are not finite: its weights are too large, or damaged")
+        raise NotFinite("the network's outputs are not finite: its weights are too large, or damaged")
     log_p = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
     return np.logaddexp.reduce(log_p.reshape(crops, n, -1), axis=0) - math.log(crops)

@@ -53,19 +53,13 @@ class Row(NamedTuple):
 
 
 class Timeline:
-    """What happened when, in the steps that were profiled."""
+    """What happened when, in the steps that were profiled: `done` of `steps` so far."""
 
     def __init__(self, model: Sequential, steps: int) -> None:
-        self.model, self.steps, self.events, self.batch = model, steps, list[Event](), 0
+        self.model, self.steps, self.events, self.done, self.batch = model, steps, list[Event](), 0, 0
         self._began: int | None = None  # the start of the step that goes on
         self._forward_ended: int | None = None  # set while a loss is computed
-        self._done = 0
         self._before: list[tuple[Any, str, Any]] = []
-
-    @property
-    def complete(self) -> bool:
-        """Whether all the steps that were asked for are recorded."""
-        return self._done == self.steps
 
     def data(self, batches: Iterable[T]) -> Iterator[T]:
         """The same batches; how long each was waited for becomes an event."""
@@ -137,7 +131,7 @@ class Timeline:
         lines = ["  ".join(_align(row, widths)) for row in (*cells, *totals)]
         rule = "─" * len(lines[0])
         lines = [lines[0], rule, *lines[1 : len(cells)], rule, *lines[len(cells) :]]
-        which = f"{steps} steps after the first" if steps < self._done else f"{steps} step" + "s" * (steps > 1)
+        which = f"{steps} steps after the first" if steps < self.done else f"{steps} step" + "s" * (steps > 1)
         speed = 1000 * self.batch / parts["step"]
         return "\n".join(
             [f"{self.model.title}, mean of {which}, batch {self.batch}, milliseconds", *lines, f"{speed:,.1f} images/s"]
@@ -148,7 +142,7 @@ class Timeline:
     def _add(
         self, name: str, category: str, start: int, end: int | None = None, args: dict[str, Any] | None = None
     ) -> None:
-        step = None if category == "evaluate" else self._done + 1
+        step = None if category == "evaluate" else self.done + 1
         self.events.append(Event(name, category, start, end or perf_counter_ns(), step, args or {}))
 
     def _watch(self, sgd: Optimizer) -> None:
@@ -212,8 +206,8 @@ class Timeline:
             end = perf_counter_ns()
             self._add("update", "update", start, end, {"lr": float(lr)})
             self._add(f"step {self.model.iteration + 1}", "step", self._began or start, end)
-            self._began, self._done = None, self._done + 1
-            if self.complete:
+            self._began, self.done = None, self.done + 1
+            if self.done == self.steps:
                 self._restore()
             return result
 
