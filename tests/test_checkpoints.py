@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 from alexnet_np.cli import main
 from alexnet_np.data import generated
@@ -186,6 +187,13 @@ def test_other_files(run: Run, tmp_path: Path) -> None:
     write_tensors(path, {"w": np.ones(3)}, {})
     with pytest.raises(ValueError, match="not a checkpoint of ours"):
         load(path)
+    save(path, run)
+    with safe_open(path, framework="numpy") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata["run"] = metadata["run"].replace('"momentum"', '"nesterov"')
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(ValueError, match=r"last.safetensors has a recipe of another version: unknown key 'nesterov'"):
+        load(path)
 
 
 @contextmanager
@@ -231,9 +239,17 @@ def test_a_write_that_fails_late(run: Run, tmp_path: Path, broken: str, monkeypa
 
 def test_what_a_kill_leaves_is_cleared_away(tmp_path: Path) -> None:
     left = tmp_path / f"step-00000007.safetensors{files.PARTIAL}"
-    left.write_bytes(b"half a checkpoint")
+    left.mkdir()
+    (left / ".tmp4iX").write_bytes(b"half a checkpoint")
     Series(tmp_path, keep=1)
-    assert not left.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_permissions_are_those_of_any_file(run: Run, tmp_path: Path) -> None:
+    """safetensors alone would give the file to its owner only."""
+    (tmp_path / "plain").touch()
+    save(tmp_path / "a.safetensors", run)
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def other_classes(images: Split, count: int) -> Split:

@@ -77,7 +77,7 @@ def load(path: Path) -> "Run":
     from .run import Run
 
     tensors, about = _read_or_offer(path)
-    recipe = from_dict(about["recipe"])
+    recipe = _recipe(path, about)
     channels, height, width = about["input_shape"]
     shape = channels, height, width
     model = alexnet(recipe.variant, len(about["classes"]), recipe.seed, lrn=recipe.lrn, input_shape=shape)
@@ -100,7 +100,14 @@ def load(path: Path) -> "Run":
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe that a checkpoint was made with. Raises ValueError as `load` does."""
-    return from_dict(_read_or_offer(path)[1]["recipe"])
+    return _recipe(path, _read_or_offer(path)[1])
+
+
+def _recipe(path: Path, about: dict[str, Any]) -> Recipe:
+    try:
+        return from_dict(about["recipe"])
+    except ValueError as error:
+        raise ValueError(f"{path} has a recipe of another version: {error}") from None
 
 
 def optimizer(model: Sequential, recipe: Recipe) -> SGD:

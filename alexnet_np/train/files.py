@@ -4,45 +4,54 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from stat import S_IMODE
 
 PARTIAL = ".partial"
 
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, and move it there once it is on the disk.
+    """Let `write` make a file in a folder beside `path`, and move it there once it is on the disk.
 
-    Raises what `write` raises, and OSError where the disk is full or the folder cannot be written to; the file that
-    was at `path` is then unchanged, and nothing is left beside it.
+    A folder, since a library that writes may have temporary files of its own, which a kill would leave behind. The file
+    gets the permissions that any new file gets. Raises what `write` raises, and OSError where the disk is full or the
+    folder cannot be written to; the file that was at `path` is then unchanged, and nothing is left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL)
-    partial.unlink(missing_ok=True)
+    remove(partial)
     try:
-        write(partial)
-        _flush(partial)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        partial.mkdir()
+        usual = partial / "usual"
+        usual.touch()
+        new = partial / path.name
+        write(new)
+        new.chmod(S_IMODE(usual.stat().st_mode))
+        with new.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    finally:
+        remove(partial)
     if os.name == "posix":  # the new name is on the disk only once its folder is; others cannot open a folder
-        _flush(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def remove(partial: Path) -> None:
+    """Remove what a write that was cut off has left, if there is anything."""
+    if partial.exists():
+        shutil.rmtree(partial)
 
 
 def same_file(source: Path, path: Path) -> None:
     """Let `path` be the file `source`, without a copy where the file system can."""
 
-    def link(partial: Path) -> None:
+    def link(new: Path) -> None:
         try:
-            os.link(source, partial)
+            os.link(source, new)
         except OSError:  # no hard links here: then a copy
-            shutil.copyfile(source, partial)
+            shutil.copyfile(source, new)
 
     replace_whole(path, link)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .checkpoint import numbered, save
-from .files import PARTIAL, same_file
+from .files import PARTIAL, remove, same_file
 
 if TYPE_CHECKING:
     from .run import Run
@@ -29,7 +29,7 @@ class Series:
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
         for left in folder.glob(f"*{PARTIAL}"):  # of a process that was killed while it wrote
-            left.unlink()
+            remove(left)
 
     def save(self, run: "Run", best: bool = False) -> None:
         """Write a checkpoint; then those go that are no longer among the last."""
