@@ -160,6 +160,7 @@ def test_files_that_are_no_images_are_counted(pictures: Path) -> None:
         (pictures / "cat" / name).write_bytes(b"?")
     split = data.load(str(pictures), (3, 24, 24))
     assert {Path(name).name for name in split.train.skipped} == {"notes.txt", "photo.heic"}
+    assert not split.test.skipped, "each is counted once"
 
 
 def test_generated_set() -> None:

@@ -152,13 +152,20 @@ def test_large_jpegs_are_reduced_while_decoded() -> None:
 def test_both_decoders_give_the_same_pixels(
     mode: str, subsampling: int, progressive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of images larger, smaller, of the wanted size or a pixel beside it, turned or not, as RGB and as grey."""
     pytest.importorskip("simplejpeg")
-    content = encoded(picture(mode, (75, 101)), "JPEG", subsampling=subsampling, progressive=progressive, quality=80)
+    exif = Image.Exif()
+    options = {"subsampling": subsampling, "progressive": progressive, "quality": 80, "exif": exif}
+    files = []
+    for size in ((75, 101), (64, 64), (80, 64), (64, 81), (65, 90), (90, 65), (63, 90), (30, 40), (150, 140)):
+        for exif[0x0112] in (1, 6):
+            files.append(encoded(picture(mode, size), "JPEG", **options))
     assert decoding.decoder().startswith("simplejpeg")
-    one = shown(content, 64)
+    fast = [shown(content, 64, channels) for content in files for channels in (1, 3)]
     monkeypatch.setattr(decoding, "_simplejpeg", lambda: None)
     assert decoding.decoder().startswith("Pillow")
-    np.testing.assert_array_equal(one, shown(content, 64))
+    slow = [shown(content, 64, channels) for content in files for channels in (1, 3)]
+    np.testing.assert_array_equal(np.concatenate(fast), np.concatenate(slow))
 
 
 @real

@@ -6,6 +6,8 @@ simplejpeg where it is installed: the same library, libjpeg-turbo, with the same
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -48,9 +50,16 @@ def decode(content: bytes, name: str, shape: tuple[int, int, int]) -> Array:
     Raises ValueError, with the image's name, where the content is truncated or no image.
     """
     channels, height, width = shape
-    image = fit(upright(content, name, "RGB" if channels == 3 else "L", max(height, width)), height, width)
-    pixels = np.asarray(image)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if channels == 3 else pixels[None]
+    mode = "RGB" if channels == 3 else "L"
+    with _opened(content, name, max(height, width)) as opened:
+        pixels = _by_simplejpeg(content, opened)
+        top, left = opened.height - height, opened.width - width
+        if pixels is not None and opened.mode == mode and min(top, left) == 0 and _turn(opened) is None:
+            # What `fit` does with an image of the right size, without Pillow's own copies.
+            pixels = pixels[top // 2 : top // 2 + height, left // 2 : left // 2 + width]
+        else:
+            pixels = np.asarray(fit(_upright(opened, pixels, mode), height, width))
+    return pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
 
 
 def upright(content: bytes, name: str, mode: str | None, side: int) -> Image.Image:
@@ -59,13 +68,17 @@ def upright(content: bytes, name: str, mode: str | None, side: int) -> Image.Ima
     side: what its shorter side will be reduced to; a large JPEG is decompressed at 1/2, 1/4 or 1/8 of its size.
     Transparent images are laid on white. Raises ValueError, with the name, where the content is truncated or no image.
     """
+    with _opened(content, name, side) as opened:
+        return _upright(opened, _by_simplejpeg(content, opened), mode)
+
+
+@contextmanager
+def _opened(content: bytes, name: str, side: int) -> Iterator[Any]:
+    """Pillow's view of an image, its header read; errors get the image's name."""
     try:
         with Image.open(io.BytesIO(content)) as opened:
             opened.draft(None, (GAP * side, GAP * side))
-            image = _by_simplejpeg(content, opened) or opened
-            image.load()
-            turn = TURN.get(opened.getexif().get(ORIENTATION, 1))
-            return _eight_bits(image if turn is None else image.transpose(turn), mode)
+            yield opened
     except MemoryError:
         raise
     except UnidentifiedImageError:
@@ -74,8 +87,8 @@ def upright(content: bytes, name: str, mode: str | None, side: int) -> Image.Ima
         raise ValueError(f"{name} cannot be read as an image: {error}") from error
 
 
-def _by_simplejpeg(content: bytes, opened: Any) -> Image.Image | None:
-    """None: Pillow's case, be it another format or a damaged file, of which it knows better what can be read."""
+def _by_simplejpeg(content: bytes, opened: Any) -> Array | None:
+    """(H, W, 3) or (H, W); None where it is Pillow's case: another format, or a damaged file to judge."""
     plain = opened.format == "JPEG" and opened.mode in ("RGB", "L") and opened.decoderconfig in FULL_SIZE
     if not (plain and (simplejpeg := _simplejpeg())):
         return None
@@ -83,7 +96,18 @@ def _by_simplejpeg(content: bytes, opened: Any) -> Image.Image | None:
         pixels = simplejpeg.decode_jpeg(content, "RGB" if opened.mode == "RGB" else "GRAY")
     except ValueError:
         return None
-    return Image.fromarray(pixels if opened.mode == "RGB" else pixels[..., 0])
+    return pixels if opened.mode == "RGB" else pixels[..., 0]
+
+
+def _upright(opened: Any, pixels: Array | None, mode: str | None) -> Image.Image:
+    image = opened if pixels is None else Image.fromarray(pixels)
+    image.load()
+    turn = _turn(opened)
+    return _eight_bits(image if turn is None else image.transpose(turn), mode)
+
+
+def _turn(opened: Any) -> Image.Transpose | None:
+    return TURN.get(opened.getexif().get(ORIENTATION, 1))
 
 
 def _eight_bits(image: Image.Image, mode: str | None) -> Image.Image:

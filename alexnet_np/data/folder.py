@@ -28,18 +28,20 @@ def load(root: Path, shape: tuple[int, int, int], on_bad_image: OnBadImage = "er
     Raises ValueError for a class without images, a single class, and parts with different classes.
     """
     train, other = root / "train", held_out(root)
-    others: dict[str, str] = {}
+    others: tuple[dict[str, str], dict[str, str]] = {}, {}
     if train.is_dir() and other:
-        first, second = listed(train, others), listed(other, others)
+        first, second = listed(train, others[0]), listed(other, others[1])
         same_classes(train, first, other, second)
     else:
         place = train if train.is_dir() else root
-        everything = listed(place, others)
+        everything = listed(place, others[0])
         if short := [name for name, paths in everything.items() if len(paths) < 2]:
             raise ValueError(f"{place / short[0]} has one image; two are needed, one to train on and one to hold out")
         first = {name: [p for i, p in enumerate(paths) if i % HELD_OUT] for name, paths in everything.items()}
         second = {name: paths[::HELD_OUT] for name, paths in everything.items()}
-    return Split(*(dataset(part, shape, on_bad_image, others) for part in (first, second)))
+    return Split(
+        *(dataset(part, shape, on_bad_image, rest) for part, rest in zip((first, second), others, strict=True))
+    )
 
 
 def listed(root: Path, others: dict[str, str]) -> dict[str, list[str]]:
@@ -68,4 +70,4 @@ def dataset(
     """The images of all classes as one set; `others` are those of its files that are no images."""
     paths = [path for of_class in found.values() for path in of_class]
     labels = np.repeat(np.arange(len(found)), [len(of_class) for of_class in found.values()])
-    return Files(labels, list(found), shape, on_bad_image, dict(others), paths=paths)
+    return Files(labels, list(found), shape, on_bad_image, others, paths=paths)

@@ -73,14 +73,17 @@ class Pixels:
         """Images (n, C, Hs, Ws), whose indices in their set are given, as float32 (n, C, H, W) to train on."""
         (height, width), (rows, columns) = self.window, self._spare()
         top, left, mirrored, alpha = draw(np.asarray(indices), (rows + 1, columns + 1), seed, epoch)
+        shift = None if self.colour is None else (self.colour_std * alpha @ self.colour.T).astype(np.float32)
         x = np.empty((*images.shape[:2], height, width), np.float32)
-        for i in range(len(x)):
-            window = np.s_[:, top[i] : top[i] + height, left[i] : left[i] + width]
+        for i, y in enumerate(x):  # an image at a time stays in the cache
             step = -1 if self.mirror and mirrored[i] else 1
-            np.subtract(images[i][window][..., ::step], self.mean[window][..., ::step], out=x[i])
-        if self.colour is not None:
-            x += (self.colour_std * alpha @ self.colour.T).astype(np.float32)[:, :, None, None]
-        return self._scaled(x)
+            window = np.s_[:, top[i] : top[i] + height, left[i] : left[i] + width]
+            y[...] = images[i][window][..., ::step]
+            y -= self.mean[window][..., ::step]
+            if shift is not None:
+                y += shift[i, :, None, None]
+            self._scaled(y)
+        return x
 
     def _spare(self) -> tuple[int, int]:
         return self.mean.shape[1] - self.window[0], self.mean.shape[2] - self.window[1]

@@ -46,10 +46,11 @@ def load(root: Path, shape: tuple[int, int, int], on_bad_image: OnBadImage = "er
     Raises ValueError for a shard that is truncated, no tar or without images, for an image without a class, a single
     class, and parts with different classes.
     """
-    others: dict[str, str] = {}
+    others: tuple[dict[str, str], dict[str, str]] = {}, {}
     found: tuple[list[Member], list[Member]] = [], []
     for path in find(root):
-        found[bool(HELD_OUT_NAME.search(path.stem))].extend(index(path, others))
+        part = bool(HELD_OUT_NAME.search(path.stem))
+        found[part].extend(index(path, others[part]))
     train, held_out = found
     if not train:
         raise ValueError(f"all shards in {root} are named as held-out ones; name those to train on train-….tar")
@@ -58,9 +59,9 @@ def load(root: Path, shape: tuple[int, int, int], on_bad_image: OnBadImage = "er
     classes = _classes(root, train, held_out)
     number = {name: i for i, name in enumerate(classes)}
     parts = []
-    for members in (train, held_out):
+    for members, rest in zip((train, held_out), others, strict=True):
         labels = np.array([m.label if isinstance(m.label, int) else number[m.label] for m in members])
-        parts.append(Shards(labels, classes, shape, on_bad_image, dict(others), members=members))
+        parts.append(Shards(labels, classes, shape, on_bad_image, rest, members=members))
     return Split(*parts)
 
 
@@ -89,7 +90,7 @@ def index(path: Path, others: dict[str, str]) -> list[Member]:
     orphans = [n for n in rest if _key(n) not in keys] + [f"{key}.cls" for key in numbers if key not in keys]
     others.update({f"{path}: {name}": "it belongs to no image" for name in orphans})
     return [
-        Member(path, f"{path}: {name}", image.offset_data, image.size, _label(path, name, numbers))
+        Member(path, name, image.offset_data, image.size, _label(path, name, numbers))
         for name, image in sorted(images.items())
     ]
 
@@ -162,7 +163,7 @@ class Shards(Encoded):
     members: Sequence[Member] = field(repr=False)
 
     def name(self, index: int) -> str:
-        return self.members[index].name
+        return f"{self.members[index].shard}: {self.members[index].name}"
 
     def content(self, index: int) -> bytes:
         member = self.members[index]
