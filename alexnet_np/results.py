@@ -46,18 +46,15 @@ def show_scores(
             run.model, images, run.pixels, batch, crops=crops, threads=threads, tell=lambda n: progress.advance(task, n)
         )
     headline = f"{run.recipe.variant}, {scores.images:,} images, {'ten crops' if crops == 10 else 'centre crop'}"
+    if str(json_file) != "-":
+        say(f"{headline}: {describe(scores)}\n\n{per_class(scores, run.classes)}")
+    for name, reason in images.skipped.items():
+        print(f"alexnet-np: left out {name}: {reason}", file=sys.stderr)
     if json_file:
         about = {"checkpoint": str(path), "variant": run.recipe.variant, "step": run.model.iteration, "data": source}
         write_json({**about, **scores.json(run.classes), "skipped": dict(images.skipped)}, json_file)
     if picture:
         draw_confusion(picture, scores.confusion, run.classes, f"{headline}\ntop-1 {scores.top1:.2%} on {source}")
-    if str(json_file) != "-":
-        say(f"{headline}: {describe(scores)}\n")
-        say(per_class(scores, run.classes))
-        for written in filter(None, (json_file, picture)):
-            say(f"wrote {written}")
-    for name, reason in images.skipped.items():
-        print(f"alexnet-np: left out {name}: {reason}", file=sys.stderr)
 
 
 def _held_out(run: Run, source: str, skip: bool) -> data.Dataset:
