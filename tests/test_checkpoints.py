@@ -239,7 +239,7 @@ def test_a_write_that_fails_late(run: Run, tmp_path: Path, broken: str, monkeypa
 
 
 def test_what_a_kill_leaves_is_cleared_away(tmp_path: Path) -> None:
-    left = tmp_path / f"step-00000007.safetensors{files.PARTIAL}"
+    left = tmp_path / f".step-00000007.safetensors{files.PARTIAL}"
     left.mkdir()
     (left / ".tmp4iX").write_bytes(b"half a checkpoint")
     Series(tmp_path, keep=1)

@@ -192,7 +192,7 @@ def test_confusion_picture(tmp_path: Path, classes: int) -> None:
 
 def test_a_picture_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.png").write_bytes(b"before")
-    (tmp_path / "c.png.partial").mkdir()
+    (tmp_path / ".c.png.partial").write_text("a file in the way of the folder that is written to")
     with pytest.raises(OSError):
         pictures.draw_confusion(tmp_path / "c.png", np.eye(2, dtype=int), ["a", "b"], "t")
     assert (tmp_path / "c.png").read_bytes() == b"before"

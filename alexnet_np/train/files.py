@@ -17,7 +17,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     folder cannot be written to; the file that was at `path` is then unchanged, and nothing is left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
+    partial = path.with_name(f".{path.name}{PARTIAL}")
     remove(partial)
     try:
         partial.mkdir()

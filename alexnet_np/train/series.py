@@ -28,7 +28,7 @@ class Series:
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
-        for left in folder.glob(f"*{PARTIAL}"):  # of a process that was killed while it wrote
+        for left in folder.glob(f".*{PARTIAL}"):  # of a process that was killed while it wrote
             remove(left)
 
     def save(self, run: "Run", best: bool = False) -> None:
