@@ -23,7 +23,10 @@ setup(
         *(f"alexnet_np.{top}.{name}" for top in TOP_LEVEL for name in find_packages(top)),
     ],
     package_dir={f"alexnet_np.{top}": top for top in TOP_LEVEL},
-    package_data={"alexnet_np": ["py.typed", "gradient_check/*.html"], "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"]},
+    package_data={
+        "alexnet_np": ["py.typed", "gradient_check/*.html", "train/recipes/*.toml"],
+        "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"],
+    },
     install_requires=[
         "numpy>=2,<2.6",
         "numba>=0.67",
@@ -34,11 +37,16 @@ setup(
         "jinja2>=3.1",
         "threadpoolctl>=3.5",
         "tyro>=0.9",
+        "pooch>=1.8",
     ],
     extras_require={
         "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30"],
         # 13.0 is the toolkit of driver 580; [ctk] alone would take the newest 13.x.
         "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*"],
+        # A faster JPEG decoder, with the same pixels; and SciPy, to read meta.mat of the ILSVRC devkit.
+        "jpeg": ["simplejpeg>=1.8"],
+        "ilsvrc": ["scipy>=1.11"],
+        "tensorboard": ["tensorboardX>=2.6"],
         # The release that the committed parity and speed figures were taken against.
         "peers": ["torch==2.13.0"],
         "dev": [
@@ -47,6 +55,9 @@ setup(
             "pytest-timeout>=2",
             "hypothesis>=6",
             "build>=1",
+            "tensorboardX>=2.6",
+            "simplejpeg>=1.8",
+            "scipy>=1.11",
             "ruff==0.17.6",
             "mypy==2.4.1",
         ],

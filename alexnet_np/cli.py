@@ -3,10 +3,16 @@
 An error that a user can cause ends in one line and exit code 2; `--debug` shows the traceback.
 """
 
+import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from functools import partial, wraps
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import tyro
 
@@ -14,6 +20,11 @@ from .dispatch import NoKernel
 from .train.recipe import Recipe
 
 Flat = tyro.conf.arg(name="")
+
+
+def _later(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the same arguments that returns the call, so that parsing and running are two things."""
+    return wraps(function)(lambda *args, **options: partial(function, *args, **options))
 
 
 def info() -> None:
@@ -35,30 +46,170 @@ def demo(out: Path = Path("demo"), seed: int = 0) -> None:
     run(out, seed)
 
 
-def train(recipe: Annotated[Recipe, Flat], out: Path | None = None, resume: bool = False) -> None:
+def train(
+    settings: Annotated[Recipe, Flat],
+    recipe: str | None = None,
+    out: Path | None = None,
+    resume: tuple[Path, ...] | None = None,
+    print_recipe: bool = False,
+    profile: Path | None = None,
+    tensorboard: bool = False,
+) -> None:
     """Train a network; Ctrl-C ends after the step, and --resume goes on from there.
 
     Args:
-        recipe: what to train, on what and how
-        out: folder for last.safetensors and metrics.jsonl; runs/VARIANT unless given
-        resume: go on from OUT/last.safetensors with the recipe it was made with (--epochs may grow)
+        settings: what to train, on what and how
+        recipe: a named recipe (paper, caffe, torchvision, cifar, fashion, demo) or a TOML file, under the flags
+        out: folder for the checkpoints, metrics.jsonl and curves.png; runs/VARIANT unless given
+        resume: go on from OUT/last.safetensors, or from the checkpoint given here, with its recipe (--epochs may grow)
+        print_recipe: print the whole recipe as TOML, for --recipe, and train nothing
+        profile: a file to write, with the timeline of the first 50 steps for ui.perfetto.dev; their times are printed
+        tensorboard: write events to OUT/tensorboard as well (needs the extra: pip install 'alexnet-np[tensorboard]')
     """
     from .report import train_visibly
+    from .train import recipe_file
 
-    train_visibly(recipe, out or Path("runs") / recipe.variant, resume)
+    if print_recipe:
+        print(recipe_file.text(settings), end="")
+        return
+    folder = out or (resume[0].parent if resume else Path("runs") / settings.variant)
+    train_visibly(settings, folder, _checkpoint(resume, folder), profile, tensorboard)
 
 
-def evaluate(checkpoint: Path, data: str | None = None, batch: int = 128) -> None:
-    """Evaluate a checkpoint on the held-out images: loss, top-1 and top-5.
+def _checkpoint(resume: Sequence[Path] | None, folder: Path) -> Path | None:
+    """What is resumed from, if anything."""
+    from .train.series import newest
+
+    if resume is not None and len(resume) > 1:
+        raise ValueError(f"--resume takes one checkpoint, got {' '.join(map(str, resume))}")
+    return None if resume is None else Path(resume[0]) if resume else newest(folder)
+
+
+def _underlying(arguments: Sequence[str]) -> Recipe:
+    """The recipe that the flags of `train` are laid over: the named one, else that of the checkpoint to resume."""
+    from .train import checkpoint, recipe_file
+
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flag, values in (("--recipe", "?"), ("--out", "?"), ("--variant", "?"), ("--resume", "*")):
+        peek.add_argument(flag, nargs=values)
+    seen = peek.parse_known_args(arguments)[0]
+    if seen.recipe or seen.resume is None:
+        return recipe_file.find(seen.recipe) if seen.recipe else Recipe()
+    path = _checkpoint(seen.resume, Path(seen.out or Path("runs") / (seen.variant or Recipe.variant)))
+    assert path is not None
+    return checkpoint.read_recipe(path)
+
+
+def data_resize(
+    source: tyro.conf.Positional[Path],
+    target: tyro.conf.Positional[Path],
+    side: int = 256,
+    quality: int = 90,
+    threads: int = os.cpu_count() or 1,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> None:
+    """Copy a folder of images, each with its shorter side brought to 256 once; an interrupted copy goes on.
+
+    Args:
+        source: folder with images in any folders below it; it is only read
+        target: folder for the copy, with the same folders and names
+        side: pixels of the shorter side
+        quality: of the JPEG files, 1 … 95
+        threads: how many work at once
+        on_bad_image: end at an image that cannot be read, or leave it out and name it
+    """
+    from .report import resize_visibly
+
+    resize_visibly(source, target, side, quality, threads, on_bad_image)
+
+
+def data_fetch(
+    name: tyro.conf.Positional[Literal["fashion-mnist", "cifar10"]], target: tyro.conf.Positional[Path]
+) -> None:
+    """Download a public set and check it against its published hashes.
+
+    Args:
+        name: which set
+        target: folder for its files
+    """
+    from .data.fetch import fetch
+    from .report import say
+
+    for path in fetch(name, target):
+        say(str(path))
+
+
+DataCommand = Annotated[
+    Annotated[None, tyro.conf.subcommand("resize", constructor=_later(data_resize))]
+    | Annotated[None, tyro.conf.subcommand("fetch", constructor=_later(data_fetch))],
+    Flat,
+]
+
+
+def data(what: DataCommand) -> None:
+    """Prepare images: resize a folder once, fetch a public set."""
+    cast(Callable[[], None], what)()
+
+
+def evaluate(
+    checkpoint: Path,
+    data: str | None = None,
+    crops: Literal[1, 10] = 1,
+    json: Path | None = None,
+    confusion: Path | None = None,
+    batch: int = 128,
+    threads: int = 2,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> None:
+    """Evaluate a checkpoint on the held-out images: loss, top-1, top-5, and each class.
 
     Args:
         checkpoint: a last.safetensors
         data: where the images are; those it was trained on unless given
-        batch: images at a time
+        crops: 1: the centre; 10: the corners, the centre and their mirror images, averaged as in the paper
+        json: a file to write, with everything; - writes it to the terminal instead of the table
+        confusion: a picture to write (.png, .pdf, …): which classes are taken for which
+        batch: crops that go through the network at a time
+        threads: threads that decode images
+        on_bad_image: stop at an image that cannot be read, or leave it out and name it
     """
-    from .report import show_scores
+    from .results import show_scores
 
-    show_scores(checkpoint, data, batch)
+    show_scores(
+        checkpoint,
+        data,
+        crops=crops,
+        batch=batch,
+        threads=threads,
+        skip=on_bad_image == "skip",
+        json_file=json,
+        picture=confusion,
+    )
+
+
+def predict(
+    images: tyro.conf.Positional[tuple[str, ...]],
+    checkpoint: Path,
+    top: int = 5,
+    crops: Literal[1, 10] = 1,
+    json: Path | None = None,
+    batch: int = 64,
+    threads: int = 2,
+) -> None:
+    """Name the most probable classes of pictures.
+
+    Args:
+        images: files, folders, or - for a list on standard input, one a line
+        checkpoint: a last.safetensors
+        top: how many classes to name
+        crops: 1: the centre; 10: the corners, the centre and their mirror images, averaged as in the paper
+        json: a file to write; - writes it to the terminal instead of the list
+        batch: crops that go through the network at a time
+        threads: threads that decode images
+    """
+    from .results import show_predictions
+
+    show_predictions(checkpoint, images, top=top, crops=crops, batch=batch, threads=threads, json_file=json)
 
 
 def gradcheck(
@@ -95,9 +246,37 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "info": info,
     "demo": demo,
     "train": train,
+    "data": data,
     "evaluate": evaluate,
+    "predict": predict,
     "gradcheck": gradcheck,
 }
+
+
+def _parsed(arguments: Sequence[str]) -> Callable[[], Any]:
+    """The subcommand with its arguments. Raises ValueError, in one line, for what it cannot take; --help exits."""
+
+    command = arguments[0]
+    if command not in COMMANDS and not command.startswith("-"):
+        raise ValueError(f"there is no command {command!r}; the commands are {', '.join(COMMANDS)}")
+    commands = {name: _later(function) for name, function in COMMANDS.items()}
+    if command == "train":
+        commands["train"] = partial(commands["train"], settings=_underlying(arguments))
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            call: Callable[[], Any] = tyro.extras.subcommand_cli_from_dict(
+                commands, prog="alexnet-np", args=list(arguments)
+            )
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+        # The parser says it in a box: a title, what is wrong, a rule, where there is more to read.
+        lines = [line.strip(" │─") for line in said.getvalue().splitlines()[1:]]
+        parts = [" ".join(part) for ruled, part in groupby(lines, lambda line: not line.strip("-╰╯")) if not ruled]
+        place = "" if command.startswith("-") else f"{command} "
+        raise ValueError(f"{parts[0].rstrip('.')}; see alexnet-np {place}--help") from None
+    return call
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,9 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="alexnet-np", args=[a for a in arguments if a != "--debug"] or ["--help"]
-        )
+        _parsed([a for a in arguments if a != "--debug"] or ["--help"])()
     except (ValueError, OSError, NoKernel) as error:
         if debug:
             raise

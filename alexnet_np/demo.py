@@ -1,8 +1,8 @@
 """The main job on the embedded default: gradients checked, a network trained, operations timed, pictures drawn."""
 
-import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,9 @@ from .gradient_check import gradcheck
 from .layers import Flatten
 from .models import alexnet
 from .network import Sequential
-from .pictures import draw_filters, draw_loss
+from .pictures import draw_filters
 from .report import console, fit_visibly, say
-from .train import Recipe, start
-
-EPOCHS = 16
+from .train import recipe_file, start
 
 
 def run(out: Path, seed: int) -> None:
@@ -26,7 +24,7 @@ def run(out: Path, seed: int) -> None:
     began = time.perf_counter()
     shutil.rmtree(out / "run", ignore_errors=True)
     check_gradients(seed)
-    recipe = Recipe(variant="mini", epochs=EPOCHS, batch=64, lr=0.02, drop=(EPOCHS - 2,), seed=seed)
+    recipe = replace(recipe_file.find("demo"), seed=seed)
     split = data.load(recipe.data, (3, 32, 32))
     trained = start(recipe, split)
     before = trained.model["conv1"].params["weight"].copy()
@@ -35,10 +33,8 @@ def run(out: Path, seed: int) -> None:
     fit_visibly(trained, split, out / "run")
     time_operations()
     console.rule("Pictures")
-    records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
     draw_filters(out / "conv1.png", {"drawn": before, "learned": trained.model["conv1"].params["weight"]})
-    draw_loss(out / "loss.png", records)
-    for name in ("conv1.png", "loss.png", "run/last.safetensors", "run/metrics.jsonl"):
+    for name in ("conv1.png", "run/curves.png", "run/last.safetensors", "run/metrics.jsonl"):
         say(f"  {(out / name).resolve()}")
     say(f"done in {time.perf_counter() - began:.0f} s")
 

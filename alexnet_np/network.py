@@ -78,22 +78,27 @@ class Sequential(Mapping[str, Layer]):
                 x = layer.forward(x, train)
         return x
 
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+    def backward(self, dy: Array, *, need_dx: bool = True, until: str | None = None) -> Array | None:
         """Every layer's gradients, and the gradient of the input, which `need_dx=False` saves.
 
-        Goes through the layers of the last training forward: a Softmax that it left out is left out here.
+        Goes through the layers of the last training forward: a Softmax that it left out is left out here. `until` names
+        the last layer to go through, for a network whose first layers stay as they are: the result is then the
+        gradient of that layer's input.
         """
-        first, *rest = self.items()
-        if rest and rest[-1][1] is self._last_softmax() and rest[-1][1].cache is None:
-            rest.pop()
-        for name, layer in reversed(rest):
-            with _named(name):
+        layers = list(self.items())
+        if len(layers) > 1 and layers[-1][1] is self._last_softmax() and layers[-1][1].cache is None:
+            layers.pop()
+        start = 0 if until is None else [name for name, _ in layers].index(until)
+        for _, layer in layers[:start]:
+            layer.cache = None
+        (name, first), *rest = layers[start:]
+        for of, layer in reversed(rest):
+            with _named(of):
                 dy = layer.backward(dy)
-        name, layer = first
         with _named(name):
-            if not need_dx and isinstance(layer, Weighted):
-                return layer.backward(dy, need_dx=False)
-            return layer.backward(dy)
+            if not need_dx and isinstance(first, Weighted):
+                return first.backward(dy, need_dx=False)
+            return first.backward(dy)
 
     def _last_softmax(self) -> Layer | None:
         last = list(self.values())[-1]

@@ -1,7 +1,9 @@
 """What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
@@ -13,12 +15,15 @@ from threadpoolctl import threadpool_limits
 
 from . import data
 from .backend import BACKENDS
+from .data.resize import resize
 from .dispatch import load_kernels
 from .gradient_check import How, check_named
 from .gradient_check.page import page
 from .models import VARIANTS
-from .train import Recipe, Run, Scores, checkpoint, evaluate, fit, start
-from .train.loop import Report
+from .train import Recipe, Report, Run, Scores, checkpoint, fit, metrics, start
+from .train.profile import profile
+from .train.recipe import FREE
+from .train.series import LAST
 
 console = Console(highlight=False)
 
@@ -66,31 +71,43 @@ def check_visibly(what: str, how: How, html: Path | None, json: Path | None) -> 
     return not wrong
 
 
-def train_visibly(recipe: Recipe, out: Path, resume: bool) -> Run:
+def train_visibly(
+    recipe: Recipe, out: Path, resume: Path | None, profile_file: Path | None = None, tensorboard: bool = False
+) -> Run:
     """Train with a progress bar and one line for each epoch. Raises ValueError where `out` holds another run."""
-    last = out / "last.safetensors"
-    run = _resumed(last, recipe) if resume else None
-    if not resume and last.exists():
-        raise ValueError(f"{last} exists; give --resume to go on with it, or another --out")
-    split = data.load(recipe.data, run.model.input_shape if run and run.model.input_shape else _shape(recipe))
+    run = _resumed(resume, recipe) if resume else None
+    if not resume and (there := next(out.glob("*.safetensors"), None)):
+        raise ValueError(f"{there} exists; give --resume to go on with it, or another --out")
+    shape = run.model.input_shape if run and run.model.input_shape else _shape(recipe)
+    split = data.load(recipe.data, shape, store=recipe.store, on_bad_image=recipe.on_bad_image)
     if run is None:
-        run = start(recipe, split)
-    elif run.classes != list(split.train.classes):
-        raise ValueError(f"{recipe.data} has other classes than {last} was trained on")
+        run = start(recipe, split, say)
     say(
         f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
         f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
     )
-    if fit_visibly(run, split, out):
+    last = out / LAST
+    with metrics.tensorboard(out, run.model.iteration) if tensorboard else nullcontext() as events:
+        finished = fit_visibly(run, split, out, profile_file, events)
+    if finished:
         say(f"done; {last}")
     else:
-        say(f"interrupted at step {run.model.iteration}; go on with --resume")
+        say(f"interrupted at step {run.model.iteration}; go on with: alexnet-np train --resume {last}")
     return run
 
 
-def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
-    """The training loop under a progress bar: loss, images a second, time left."""
-    began = time.perf_counter()
+def fit_visibly(
+    run: Run,
+    split: data.Split,
+    out: Path,
+    profile_file: Path | None = None,
+    events: Callable[[Report], None] | None = None,
+) -> bool:
+    """The training loop under a progress bar: loss, images a second, time left. Curves are drawn after each epoch.
+
+    profile_file: where the timeline of the first steps is written; their table is printed. events: hears every report.
+    """
+    began, shown = time.perf_counter(), False
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -101,27 +118,65 @@ def fit_visibly(run: Run, split: data.Split, out: Path | None) -> bool:
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("training", total=None, loss=float("nan"), speed=0.0)
 
+        def show_profile() -> None:
+            nonlocal shown
+            if profile_file and timeline and not shown:
+                shown = True
+                if timeline.done == 0:
+                    return say(f"no step was trained, so there is nothing to profile; {profile_file} is not written")
+                timeline.write(profile_file)
+                say(f"{timeline.table()}\nwrote {profile_file}; https://ui.perfetto.dev opens it")
+
         def tell(report: Report) -> None:
+            if timeline and timeline.done == timeline.steps:
+                show_profile()
+            if events:
+                events(report)
             progress.update(
                 task, completed=report.step, total=report.steps, loss=report.loss, speed=report.images_per_second
             )
             if report.scores:
                 say(
                     f"epoch {report.epoch + 1:>3}: {describe(report.scores)}; "
-                    f"{report.images_per_second:,.0f} images/s, {(time.perf_counter() - began) / 60:.1f} min"
+                    f"{report.images_per_second:,.0f} images/s, {report.waiting:.0%} of the time waiting for data, "
+                    f"{(time.perf_counter() - began) / 60:.1f} min"
                 )
+                if skipped := {**split.train.skipped, **split.test.skipped}:
+                    name, reason = next(iter(skipped.items()))
+                    say(f"  {len(skipped)} images skipped so far; the first: {name}: {reason}")
+                try:
+                    metrics.draw(out, f"{run.recipe.variant} on {run.recipe.data}")
+                except OSError as error:  # a picture that cannot be written must not end a training
+                    say(f"  the curves are not drawn: {error}")
 
-        return fit(run, split, out, tell)
+        with profile(run.model, run.sgd) if profile_file else nullcontext() as timeline:
+            finished = fit(run, split, out, tell, timeline)
+        show_profile()
+        return finished
 
 
-def show_scores(path: Path, source: str | None, batch: int) -> None:
-    """Evaluate a checkpoint on the held-out images of a source."""
-    run = checkpoint.load(path)
-    split = data.load(source or run.recipe.data, run.model.input_shape or _shape(run.recipe))
-    if list(split.test.classes) != run.classes:
-        raise ValueError(f"{source} has classes {list(split.test.classes)}, the checkpoint {run.classes}")
-    scores = evaluate(run.model, split.test, run.pixels, batch)
-    say(f"{run.recipe.variant}, {scores.images:,} images: {describe(scores)}")
+def resize_visibly(
+    source: Path, target: Path, side: int, quality: int, threads: int, on_bad_image: data.OnBadImage
+) -> None:
+    """Copy a folder of images at another size under a progress bar, and say what became of them."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("resizing", total=None)
+        counts = resize(
+            source,
+            target,
+            side=side,
+            quality=quality,
+            threads=threads,
+            on_bad_image=on_bad_image,
+            tell=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    for name, reason in counts.skipped.items():
+        say(f"left out: {reason if name in reason else f'{name}: {reason}'}")
+    say(
+        f"{target}: {counts.resized:,} images resized, {counts.kept:,} kept as they were, {counts.copied:,} tables "
+        f"copied, {counts.there:,} there before, {len(counts.skipped):,} files left out (JPEG by {data.decoder()})"
+    )
 
 
 def describe(scores: Scores) -> str:
@@ -130,11 +185,13 @@ def describe(scores: Scores) -> str:
 
 
 def _resumed(path: Path, recipe: Recipe) -> Run:
+    """The run in a checkpoint, with the recipe's settings where they may differ from its own."""
     run = checkpoint.load(path)
+    free = FREE if recipe.schedule == "cosine" else (*FREE, "epochs", "steps")  # a cosine depends on its length
     before, now = asdict(run.recipe), asdict(recipe)
-    if changed := [f"{k} {before[k]!r} → {now[k]!r}" for k in before if before[k] != now[k] and k != "epochs"]:
+    if changed := [f"{k} {before[k]!r} → {now[k]!r}" for k in before if before[k] != now[k] and k not in free]:
         raise ValueError(f"{path} was made by another recipe ({'; '.join(changed)}); a resumed run keeps its recipe")
-    run.recipe = replace(run.recipe, epochs=recipe.epochs)
+    run.recipe = recipe
     return run
 
 

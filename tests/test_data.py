@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from alexnet_np import data
-from alexnet_np.data import cifar10, folder, generated, idx
-from alexnet_np.data.loader import batches, per_epoch
+from alexnet_np.data import cifar10, generated, idx
 
 RANDOM = np.random.default_rng(0)
 REAL = Path(os.environ.get("ALEXNET_DATA", ""))
@@ -80,9 +79,21 @@ def test_truncated_gzip(idx_folder: Path) -> None:
         idx.load(idx_folder)
 
 
+def official_pickle(pixels: np.ndarray, labels: list[int]) -> bytes:
+    """A Python batch as the publisher's: protocol 2, keys and names in bytes, arrays under NumPy's old module name."""
+    batch = {
+        b"batch_label": b"training batch",
+        b"labels": labels,
+        b"data": pixels,
+        b"filenames": [b"a.png"] * len(labels),
+    }
+    return pickle.dumps(batch, protocol=2).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
 @pytest.mark.parametrize("form", ["bin", "py"])
-def test_cifar10(tmp_path: Path, form: str) -> None:
-    """Both official forms give the same images; a record is a label and three planes."""
+@pytest.mark.parametrize("inside", [False, True])
+def test_cifar10(tmp_path: Path, form: str, inside: bool) -> None:
+    """Both official forms give the same images, from the archive's folder or the one around it."""
     expected = RANDOM.integers(0, 256, (6, 4, 3, 32, 32), np.uint8)
     place = tmp_path / f"cifar-10-batches-{form}"
     place.mkdir()
@@ -91,11 +102,15 @@ def test_cifar10(tmp_path: Path, form: str) -> None:
         if form == "bin":
             (place / f"{batch}.bin").write_bytes(np.concatenate([labels[:, None], flat], axis=1).tobytes())
         else:
-            (place / batch).write_bytes(pickle.dumps({b"data": flat, b"labels": labels.tolist()}, protocol=2))
-    split = data.load(str(tmp_path), (3, 32, 32))
+            (place / batch).write_bytes(official_pickle(flat, labels.tolist()))
+    (place / ("batches.meta.txt" if form == "bin" else "batches.meta")).write_bytes(b"airplane\n")
+    split = data.load(str(place if inside else tmp_path), (3, 32, 32))
     np.testing.assert_array_equal(split.train.images(np.arange(20)), expected[:5].reshape(20, 3, 32, 32))
-    np.testing.assert_array_equal(split.test.images(np.array([2, 0])), expected[5][[2, 0]])
+    images, kept = split.test.read(np.array([2, 0]))
+    np.testing.assert_array_equal(images, expected[5][[2, 0]])
+    np.testing.assert_array_equal(kept, [2, 0])
     np.testing.assert_array_equal(split.test.labels, [9, 0, 3, 3])
+    assert split.test.labels.dtype == np.int64 and split.train.classes[9] == "truck" and not split.train.skipped
 
 
 def test_a_pickle_cannot_run_code(tmp_path: Path) -> None:
@@ -125,43 +140,27 @@ def test_folder_per_class(pictures: Path) -> None:
     assert data.load(str(pictures), (1, 24, 24)).train.images(np.array([0])).shape == (1, 1, 24, 24)
 
 
-def test_sixteen_bits_keep_their_range(tmp_path: Path) -> None:
-    """A 16-bit image is scaled to 8 bits, not cut off at 255."""
-    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    shown = folder.decode(tmp_path / "ramp.png", (1, 64, 64)).astype(float)
-    assert abs(shown - ramp / 257).max() <= 1
+def test_stored_larger_than_the_network(pictures: Path, idx_folder: Path) -> None:
+    """store: images from files are brought to it, others must have it."""
+    split = data.load(str(pictures), (3, 24, 24), store=28)
+    assert split.train.shape == (3, 28, 28) == split.train.images(np.arange(3)).shape[1:]
+    assert data.load("generated", (3, 24, 24), store=32).train.shape == (3, 32, 32)
+    assert data.load(str(idx_folder), (1, 24, 24), store=28).train.shape == (1, 28, 28)
+    with pytest.raises(
+        ValueError, match=r"images of \(1, 28, 28\), the network takes \(1, 24, 24\), stored as \(1, 32, 32\)"
+    ):
+        data.load(str(idx_folder), (1, 24, 24), store=32)
+    with pytest.raises(ValueError, match="images stored at 20×20 are smaller than the network's 24×24"):
+        data.load(str(pictures), (3, 24, 24), store=20)
 
 
-def test_exif_rotation(tmp_path: Path) -> None:
-    """A photograph that says which way is up is turned that way."""
-    upright = np.zeros((40, 40, 3), np.uint8)
-    upright[:20] = 255
-    image, exif = Image.fromarray(np.rot90(upright)), Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
-    image.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(folder.decode(tmp_path / "turned.png", (3, 40, 40)), upright.transpose(2, 0, 1))
-
-
-def test_bad_pictures(pictures: Path, tmp_path: Path) -> None:
-    bad = pictures / "dog" / "8.jpg"
-    whole = bad.read_bytes()
-    for content in (whole[: len(whole) // 3], b"", b"no image"):
-        bad.write_bytes(content)
-        with pytest.raises(ValueError, match=r"8.jpg cannot be read as an image"):
-            folder.decode(bad, (3, 24, 24))
-    (tmp_path / "one" / "only").mkdir(parents=True)
-    bad.write_bytes(whole)
-    with pytest.raises(ValueError, match="holds no images"):
-        data.load(str(tmp_path / "one"), (3, 24, 24))
-    (tmp_path / "one" / "only" / "a.jpg").write_bytes(whole)
-    with pytest.raises(ValueError, match="at least two"):
-        data.load(str(tmp_path / "one"), (3, 24, 24))
-    with pytest.raises(ValueError, match="there is no folder"):
-        data.load(str(tmp_path / "nowhere"), (3, 24, 24))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no images in a known form: IDX"):
-        data.load(str(tmp_path / "empty"), (3, 24, 24))
+def test_files_that_are_no_images_are_counted(pictures: Path) -> None:
+    """By their name; hidden ones, which systems leave behind, are not."""
+    for name in ("notes.txt", "photo.heic", ".DS_Store"):
+        (pictures / "cat" / name).write_bytes(b"?")
+    split = data.load(str(pictures), (3, 24, 24))
+    assert {Path(name).name for name in split.train.skipped} == {"notes.txt", "photo.heic"}
+    assert not split.test.skipped, "each is counted once"
 
 
 def test_generated_set() -> None:
@@ -177,28 +176,6 @@ def test_generated_set() -> None:
     centres = np.stack([means[0][large.train.labels == c].mean(axis=0) for c in range(12)])
     nearest = ((means[1][:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
     assert (nearest == large.test.labels).mean() < 0.3
-
-
-def test_batches_follow_seed_and_epoch() -> None:
-    split = generated.load(train=50, test=12)
-    pixels = data.measure(split.train, scale=True)
-    whole = list(batches(split.train, pixels, 8, seed=1, epoch=3))
-    assert len(whole) == per_epoch(split.train, 8) == 6
-    rest = list(batches(split.train, pixels, 8, seed=1, epoch=3, start=4))
-    for (x, labels), (x2, labels2) in zip(whole[4:], rest, strict=True):
-        np.testing.assert_array_equal(x, x2)
-        np.testing.assert_array_equal(labels, labels2)
-    other = list(batches(split.train, pixels, 8, seed=1, epoch=4))
-    assert not np.array_equal(whole[0][0], other[0][0])
-
-
-def test_loader_passes_errors_on(pictures: Path) -> None:
-    """A picture that cannot be read ends the epoch with its name, not with a hang."""
-    split = data.load(str(pictures), (3, 24, 24))
-    for path in (pictures / "cat").iterdir():
-        path.write_bytes(b"no image")
-    with pytest.raises(ValueError, match="cannot be read as an image"):
-        list(batches(split.train, data.Pixels(np.zeros((3, 24, 24), np.float32)), 4, seed=0, epoch=0))
 
 
 @real

@@ -29,6 +29,7 @@ def test_contents(wheel: Path) -> None:
         "alexnet_np/kernels/conv2d/cpu_numpy.py",
         "alexnet_np/benchmarks/operations.py",
         "alexnet_np/train/loop.py",
+        "alexnet_np/train/recipes/paper.toml",
     ):
         assert name in names
     assert not [name for name in names if "test" in name]

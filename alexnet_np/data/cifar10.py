@@ -34,26 +34,41 @@ def load(folder: Path) -> Split:
     parts = []
     for names in BATCHES:
         pixels, labels = zip(*(read_batch(place, name) for name in names), strict=True)
-        parts.append(InMemory(np.concatenate(pixels), np.concatenate(labels).astype(np.int64), CLASSES))
+        parts.append(InMemory(np.concatenate(pixels), np.concatenate(labels), CLASSES))
     return Split(*parts)
 
 
 def read_batch(folder: Path, name: str) -> tuple[Array, Array]:
-    """Images (N, 3, 32, 32) and labels (N,) of one batch, binary or Python."""
+    """Images (N, 3, 32, 32) and labels (N,), int64, of one batch, binary or Python. Raises ValueError with its name."""
     binary, python = folder / f"{name}.bin", folder / name
     if binary.is_file():
         content = np.fromfile(binary, np.uint8)
         if len(content) == 0 or len(content) % RECORD:
             raise ValueError(f"{binary} has {len(content)} bytes, not a multiple of a record's {RECORD}")
         records = content.reshape(-1, RECORD)
-        return np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32), records[:, 0]
-    if not python.is_file():
-        raise ValueError(f"{folder} lacks {name}.bin")
+        path, pixels, labels = binary, np.ascontiguousarray(records[:, 1:]), records[:, 0].astype(np.int64)
+    elif python.is_file():
+        path, (pixels, labels) = python, _read_python(python)
+    else:
+        raise ValueError(f"{folder} lacks {name}.bin" if any(folder.glob("*.bin")) else f"{folder} lacks {name}")
+    if len(pixels) != len(labels):
+        raise ValueError(f"{path} has {len(pixels)} images but {len(labels)} labels")
+    if not 0 <= labels.min() <= labels.max() < len(CLASSES):
+        raise ValueError(f"{path} has labels from {labels.min()} to {labels.max()}; CIFAR-10 has 0 … 9")
+    return pixels.reshape(-1, 3, 32, 32), labels
+
+
+def _read_python(path: Path) -> tuple[Array, Array]:
     try:
-        batch = _Arrays(io.BytesIO(python.read_bytes()), encoding="bytes").load()
-        return batch[b"data"].reshape(-1, 3, 32, 32), np.array(batch[b"labels"])
-    except (pickle.UnpicklingError, EOFError, KeyError, AttributeError) as error:
-        raise ValueError(f"{python} is not a CIFAR-10 batch: {error}") from None
+        batch = _Arrays(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        pixels, labels = batch[b"data"], np.array(batch[b"labels"])
+        if (pixels.dtype, pixels.shape[1:], labels.dtype.kind) != (np.uint8, (RECORD - 1,), "i") or len(pixels) == 0:
+            raise ValueError(f"its data are {pixels.dtype} {pixels.shape}, its labels {labels.dtype}")
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged pickles raise anything
+        raise ValueError(f"{path} is not a CIFAR-10 batch: {error}") from error
+    return pixels, labels.astype(np.int64)
 
 
 class _Arrays(pickle.Unpickler):

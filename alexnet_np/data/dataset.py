@@ -1,7 +1,7 @@
 """What every image source gives: labels, class names, and images on demand as uint8 (N, C, H, W)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..backend import Array
 
 
 class Dataset(Protocol):
-    """A set of labelled images of one shape."""
+    """A set of labelled images of one shape. It may be read from several threads at once."""
 
     @property
     def labels(self) -> Array:
@@ -22,10 +22,20 @@ class Dataset(Protocol):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image."""
+        """(C, H, W) of a stored image."""
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """What has been left out so far: name -> reason."""
+
+    def read(self, indices: Array) -> tuple[Array, Array]:
+        """The images at `indices` that can be read, uint8 (n, C, H, W), and their indices (n,), in order.
+
+        Raises ValueError, with the image's name, where one cannot be read, unless the set was told to skip those.
+        """
 
     def images(self, indices: Array) -> Array:
-        """The images at `indices` as uint8 (n, C, H, W)."""
+        """The images at `indices`, all of them. Raises ValueError, with the image's name, where one cannot be read."""
 
 
 class Split(NamedTuple):
@@ -42,6 +52,7 @@ class InMemory:
     pixels: Array
     labels: Array
     classes: Sequence[str]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.pixels) != len(self.labels):
@@ -54,6 +65,9 @@ class InMemory:
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
 
+    def read(self, indices: Array) -> tuple[Array, Array]:
+        return self.pixels[indices], np.asarray(indices)
+
     def images(self, indices: Array) -> Array:
         return self.pixels[indices]
 
@@ -61,4 +75,5 @@ class InMemory:
 def subset(data: Dataset, count: int, seed: int = 0) -> InMemory:
     """At most `count` images of a set, drawn at random."""
     chosen = np.random.default_rng(seed).permutation(len(data.labels))[:count]
-    return InMemory(data.images(chosen), data.labels[chosen], data.classes)
+    pixels, kept = data.read(chosen)
+    return InMemory(pixels, data.labels[kept], data.classes, data.skipped)

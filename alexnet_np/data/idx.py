@@ -44,7 +44,11 @@ def load(folder: Path) -> Split:
         if None in paths:
             raise ValueError(f"{folder} lacks {name}-images-idx3-ubyte or {name}-labels-idx1-ubyte (.gz or not)")
         pixels, labels = (read_idx(path) for path in paths if path)
-        count = int(labels.max()) + 1
-        classes = FASHION if count == len(FASHION) and "fashion" in folder.name else list(map(str, range(count)))
-        parts.append(InMemory(pixels[:, None], labels.astype(np.int64), classes))
-    return Split(*parts)
+        if pixels.ndim != 3 or labels.shape != pixels.shape[:1] or len(labels) == 0:
+            raise ValueError(f"{paths[0]} has images {pixels.shape}, {paths[1]} has labels {labels.shape}")
+        parts.append((pixels[:, None], labels.astype(np.int64)))
+    count = 1 + max(int(labels.max()) for _, labels in parts)
+    if count < 2:
+        raise ValueError(f"the labels in {folder} are all 0: one class only; at least two are needed")
+    classes = FASHION if count == len(FASHION) and "fashion" in folder.name else list(map(str, range(count)))
+    return Split(*(InMemory(pixels, labels, classes) for pixels, labels in parts))

@@ -1,9 +1,11 @@
-"""Training: recipe, optimizer, loop, evaluation and checkpoints."""
+"""Training: recipe, schedule, optimizer, loop, evaluation and checkpoints."""
 
 from .checkpoint import load, save
 from .evaluation import Scores, evaluate
-from .loop import Run, fit, start, train_step
+from .loop import fit, train_step
 from .optimizer import SGD
 from .recipe import Recipe
+from .record import Report
+from .run import Run, start
 
-__all__ = ["SGD", "Recipe", "Run", "Scores", "evaluate", "fit", "load", "save", "start", "train_step"]
+__all__ = ["SGD", "Recipe", "Report", "Run", "Scores", "evaluate", "fit", "load", "save", "start", "train_step"]

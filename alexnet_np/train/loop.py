@@ -1,134 +1,213 @@
-"""The training loop: forward, loss, backward, update, batch after batch; interrupted and resumed at any step."""
+"""The training loop: forward, loss, backward, update, batch after batch; resumed at any step after Ctrl-C or a kill."""
 
-import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
 
 from .. import ops
 from ..backend import Array
-from ..data import Pixels, Split, measure
+from ..data import Split
 from ..data.loader import batches, per_epoch
-from ..models import VARIANTS, alexnet
 from ..network import Sequential
-from .checkpoint import save
 from .evaluation import Scores, evaluate
+from .finite import NotFinite, check_weights, where_it_began
 from .optimizer import SGD
-from .recipe import Recipe
-
-
-@dataclass
-class Run:
-    """Everything that a training run carries from step to step; `model.iteration` counts its steps."""
-
-    recipe: Recipe
-    model: Sequential
-    sgd: SGD
-    pixels: Pixels
-    classes: list[str]
-
-
-class Report(NamedTuple):
-    """What the loop tells after a step: where it is, and at the end of an epoch the scores on the held-out images."""
-
-    step: int
-    steps: int
-    epoch: int
-    loss: float
-    images_per_second: float
-    scores: Scores | None
-
-
-def start(recipe: Recipe, data: Split) -> Run:
-    """A run at its beginning: initial weights, zero velocity, the training images' mean."""
-    variant = VARIANTS[recipe.variant]
-    model = alexnet(recipe.variant, len(data.train.classes), recipe.seed, lrn=recipe.lrn, input_shape=data.train.shape)
-    sgd = SGD(model, recipe.momentum, recipe.weight_decay)
-    return Run(recipe, model, sgd, measure(data.train, variant.scale_pixels, recipe.seed), list(data.train.classes))
+from .profile import Timeline
+from .record import Record, Report
+from .run import Run
+from .series import LAST, Series
 
 
 def train_step(model: Sequential, sgd: SGD, x: Array, labels: Array, lr: float) -> float:
-    """One step on a batch; returns the loss before the update."""
+    """One step on a batch; returns the loss before the update. Raises NotFinite, before any update, where it is not."""
     logits = model.forward(x, train=True, logits=True)
     loss, probs = ops.softmax_cross_entropy(logits, labels)
-    model.backward(ops.softmax_cross_entropy_backward(probs, labels), need_dx=False)
+    if not isfinite(float(loss)):
+        raise NotFinite(where_it_began(model, x, float(loss)))
+    model.backward(ops.softmax_cross_entropy_backward(probs, labels), need_dx=False, until=sgd.first)
     sgd.step(lr)
     model.iteration += 1
     return float(loss)
 
 
-def fit(run: Run, data: Split, folder: Path | None = None, tell: Callable[[Report], None] | None = None) -> bool:
-    """Train until the recipe's epochs are done; False where Ctrl-C ended it early, at the end of a step.
+def fit(
+    run: Run,
+    data: Split,
+    folder: Path | None = None,
+    tell: Callable[[Report], None] | None = None,
+    timeline: Timeline | None = None,
+) -> bool:
+    """Train until the recipe's epochs or steps are done; False where Ctrl-C ended it early.
 
-    `folder` gets last.safetensors after each epoch and at the end, and metrics.jsonl. `tell` hears of every step.
-    Raises ValueError where the loss is not finite; the checkpoint of the epoch before stays.
+    Ctrl-C ends it after the step, or at once while the held-out images are scored; a second one at once. `folder` gets
+    metrics.jsonl and the checkpoints of `Series`: at the beginning, every `save_every` steps, after each epoch, and at
+    the end. `tell` hears of every step, and the `timeline` of a profile hears how long each batch was waited for.
+
+    Raises ValueError where the data are not the run's, and where the loss or a weight is not finite: the message names
+    the layer and the step where that began; the checkpoints before stay.
     """
-    recipe, model = run.recipe, run.model
-    steps = per_epoch(data.train, recipe.batch)
-    record = _record(folder, model.iteration)
-    with _interruptible() as interrupted:
-        for epoch in range(model.iteration // steps, recipe.epochs):
-            done = model.iteration - epoch * steps
-            began, seen = time.perf_counter(), 0
-            for x, labels in batches(data.train, run.pixels, recipe.batch, seed=recipe.seed, epoch=epoch, start=done):
-                loss = train_step(model, run.sgd, x, labels, recipe.lr_at(epoch + 1))
-                if not isfinite(loss):
-                    raise ValueError(f"the loss is {loss} at step {model.iteration}; try a smaller --lr")
-                seen += len(labels)
-                speed = seen / (time.perf_counter() - began)
-                last, stop = model.iteration == (epoch + 1) * steps, interrupted.is_set()
-                scores = evaluate(model, data.test, run.pixels) if last else None
-                report = Report(model.iteration, recipe.epochs * steps, epoch, loss, speed, scores)
-                record(report)
-                if folder and (last or stop):
-                    save(folder / "last.safetensors", run)
-                if tell:
-                    tell(report)
-                if stop:
-                    return False
-    return True
+    run.check_data(data.train)
+    with np.errstate(over="ignore", invalid="ignore"), _interrupts() as interrupts:  # the loss is looked at instead
+        try:
+            return _Loop(run, data, folder, tell, timeline, interrupts).go()
+        except (ValueError, OSError) as error:
+            kind = next(k for k in (NotFinite, ValueError, OSError) if isinstance(error, k))
+            advice = "; try a smaller --lr" if kind is NotFinite else ""
+            if folder and (folder / LAST).exists():
+                flag = "--init" if kind is NotFinite else "--resume"  # a resumed run keeps its learning rate
+                advice += f"; the last good checkpoint stays: {flag} {folder / LAST}"
+            raise kind(f"{error}{advice}") from error
 
 
-def _record(folder: Path | None, iteration: int) -> Callable[[Report], None]:
-    """Appends reports to metrics.jsonl, after dropping those beyond the step that is resumed from."""
-    if folder is None:
-        return lambda report: None
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= iteration]
-    path.write_text("".join(f"{line}\n" for line in kept))
+class _Loop:
+    """Where a run stands is (steps done, the step that was last scored): everything else follows."""
 
-    def append(report: Report) -> None:
-        entry: dict[str, Any] = report._asdict()
-        entry["scores"] = report.scores and report.scores._asdict()
-        with path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+    def __init__(
+        self,
+        run: Run,
+        data: Split,
+        folder: Path | None,
+        tell: Callable[[Report], None] | None,
+        timeline: Timeline | None,
+        interrupts: "_Interrupts",
+    ) -> None:
+        self.run, self.data, self.tell, self.timeline, self.interrupts = run, data, tell, timeline, interrupts
+        self.per_epoch = per_epoch(data.train, run.recipe.batch)
+        epochs = run.recipe.epochs * self.per_epoch
+        self.steps = min(epochs, run.recipe.steps or epochs)
+        self.pace = _Pace()
+        self.series = self.record = None
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.series = Series(folder, run.recipe.keep)
+            self.record = Record(folder, run.model.iteration - self.unscored())
 
-    return append
+    def go(self) -> bool:
+        run = self.run
+        if run.model.iteration == 0:
+            self.save()
+        while self.unscored() or run.model.iteration < self.steps:
+            if not (self.score() if self.unscored() else self.train()):
+                self.save()
+                return False
+        return True
+
+    def unscored(self) -> bool:
+        """Whether an epoch is done whose score is still to come."""
+        step = self.run.model.iteration
+        return step > self.run.scored and (step % self.per_epoch == 0 or step == self.steps)
+
+    def train(self) -> bool:
+        """The rest of an epoch; False where it was interrupted."""
+        run, recipe, self.pace = self.run, self.run.recipe, _Pace()
+        epoch, done = divmod(run.model.iteration, self.per_epoch)
+        stream = batches(
+            self.data.train,
+            run.pixels,
+            recipe.batch,
+            seed=recipe.seed,
+            epoch=epoch,
+            start=done,
+            threads=recipe.threads,
+        )
+        for batch in self.timeline.data(stream) if self.timeline else stream:
+            lr = self.lr(run.model.iteration)
+            run.loss = train_step(run.model, run.sgd, batch.x, batch.labels, lr)
+            self.pace.add(len(batch.labels), batch.waited)
+            if self.unscored():
+                break
+            self.report(None, lr)
+            if self.interrupts.asked:
+                return False
+            if run.model.iteration % recipe.save_every == 0:
+                self.save()
+        return not self.interrupts.asked
+
+    def score(self) -> bool:
+        """The end of an epoch; False where it was interrupted."""
+        run = self.run
+        try:
+            with self.interrupts.at_once():
+                scores = evaluate(run.model, self.data.test, run.pixels, threads=run.recipe.threads)
+        except KeyboardInterrupt:
+            return False
+        lr = self.lr(run.model.iteration - 1)
+        run.scored = run.model.iteration
+        run.schedule.epoch_ended(1 - scores.top1)
+        best = run.best is None or scores.top1 > run.best
+        run.best = scores.top1 if best else run.best
+        self.report(scores, lr)
+        self.save(best)
+        return True
+
+    def lr(self, step: int) -> float:
+        return self.run.schedule.lr(step, step // self.per_epoch, self.steps)
+
+    def report(self, scores: Scores | None, lr: float) -> None:
+        done, loss = self.run.model.iteration, self.run.loss
+        assert loss is not None
+        report = Report(done, self.steps, (done - 1) // self.per_epoch, loss, lr, *self.pace.shown(), scores)
+        if self.record:
+            self.record.append(report)
+        if self.tell:
+            self.tell(report)
+
+    def save(self, best: bool = False) -> None:
+        check_weights(self.run.model)
+        if self.series:
+            self.series.save(self.run, best)
+
+
+class _Pace:
+    """Images a second, and the share of the time that was spent waiting for them."""
+
+    def __init__(self) -> None:
+        self.began, self.elapsed, self.images, self.waited = time.perf_counter(), 0.0, 0, 0.0
+
+    def add(self, images: int, waited: float) -> None:
+        self.images, self.waited = self.images + images, self.waited + waited
+        self.elapsed = time.perf_counter() - self.began
+
+    def shown(self) -> tuple[float, float]:
+        return (self.images / self.elapsed, self.waited / self.elapsed) if self.elapsed else (0.0, 0.0)
+
+
+class _Interrupts:
+    """Ctrl-C sets `asked`, so that no step is cut in two; within `at_once`, or when it comes again, it raises."""
+
+    def __init__(self) -> None:
+        self.asked = self._at_once = False
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self.asked or self._at_once:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C inside the block sets the event, so that a step is never cut in two; a second Ctrl-C ends at once."""
-    event = threading.Event()
-
-    def interrupt(number: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
+def _interrupts() -> Iterator[_Interrupts]:
+    """The handler of Ctrl-C inside the block; other threads than the main one cannot have any."""
+    interrupts = _Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield interrupts
         return
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = signal.signal(signal.SIGINT, interrupts)
     try:
-        yield event
+        yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)

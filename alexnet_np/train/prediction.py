@@ -1,0 +1,94 @@
+"""What is in a picture: the most probable classes of image files."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import Array
+from ..data import Pixels
+from ..data.decode import SUFFIXES, decode
+from ..data.loader import prefetch
+from ..network import Sequential
+from .evaluation import Crops, crop, log_probabilities
+
+Read = tuple[str, Array | None, str | None]  # an image's name and its pixels, or why it could not be read
+
+
+class Prediction(NamedTuple):
+    """The most probable classes of an image and their probabilities, best first; none and the reason where it could
+    not be read."""
+
+    image: str
+    top: list[tuple[str, float]]
+    error: str | None = None
+
+    def json(self) -> dict[str, Any]:
+        if self.error:
+            return {"image": self.image, "error": self.error}
+        return {"image": self.image, "top": [{"class": name, "probability": p} for name, p in self.top]}
+
+
+def predict(
+    model: Sequential,
+    pixels: Pixels,
+    classes: Sequence[str],
+    names: Iterable[str],
+    *,
+    top: int = 5,
+    crops: Crops = 1,
+    batch: int = 64,
+    threads: int = 1,
+) -> Iterator[Prediction]:
+    """A prediction for each image file, in order; one that cannot be read takes nothing from the others.
+
+    Images are decoded in `threads` threads ahead, and `batch` crops go through the network at a time. Raises ValueError
+    where an output is not finite, and for ten crops of a network whose images are stored no larger than it takes them.
+    """
+    names, size = list(names), max(1, batch // crops)
+    channels, height, width = pixels.mean.shape
+
+    def read(name: str) -> Read:
+        try:
+            return name, decode(Path(name).read_bytes(), name, (channels, height, width)), None
+        except OSError as error:
+            return name, None, f"{name} cannot be read: {error.strerror}"
+        except ValueError as error:
+            return name, None, str(error)
+
+    def prepare(first: int) -> tuple[list[Read], Array]:
+        found = [read(name) for name in names[first : first + size]]
+        pictures = [image for _, image, _ in found if image is not None]
+        return found, crop(pixels, np.stack(pictures), crops) if pictures else None
+
+    for (found, x), _ in prefetch(prepare, range(0, len(names), size), threads):
+        rows = iter(() if x is None else np.exp(log_probabilities(model, x)))
+        for name, image, error in found:
+            if image is None:
+                yield Prediction(name, [], error)
+            else:
+                p = next(rows)
+                best = np.argsort(-p, kind="stable")[:top]
+                yield Prediction(name, [(classes[k], float(p[k])) for k in best])
+
+
+def image_files(arguments: Iterable[str], lines: Iterable[str] = ()) -> list[str]:
+    """The image files that arguments name: files as they are, a folder's images (those in its folders too) by name.
+
+    lines: what '-' among the arguments stands for, a file or folder in each. Raises ValueError for a folder without
+    images, and where nothing is named at all.
+    """
+    given = [name for a in arguments for name in (lines if a == "-" else [a])]
+    files: list[str] = []
+    for name in filter(None, (name.rstrip("\r\n") for name in given)):
+        if Path(name).is_dir():
+            inside = sorted(p for p in Path(name).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not inside:
+                raise ValueError(f"{name} holds no images ({', '.join(sorted(SUFFIXES))})")
+            files += map(str, inside)
+        else:
+            files.append(name)
+    if not files:
+        raise ValueError("there is no image to predict; name files or folders, or - and list them on standard input")
+    return files

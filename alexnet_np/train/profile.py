@@ -1,0 +1,266 @@
+"""Where the time of a training step goes: a timeline for Perfetto, and the table that `caffe time` prints.
+
+`with profile(model, sgd) as timeline: …` times every layer's forward and backward, the loss and the update of the
+steps inside, from around them: the layers compute what they always do. https://ui.perfetto.dev opens what
+`timeline.write` writes, and so does chrome://tracing.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from ..backend import Array, array_module, device_of
+from ..dispatch import TracedCall, trace
+from ..network import Sequential
+from .files import replace_whole
+
+T = TypeVar("T")
+PARTS = "data", "forward", "loss", "backward", "update"  # what a step is made of, in order
+
+
+class Optimizer(Protocol):
+    def step(self, lr: float) -> None: ...
+
+
+class Event(NamedTuple):
+    """Something that took from `start` to `end`, in nanoseconds. `step` counts from 1; None: no part of a step."""
+
+    name: str
+    category: str  # step, one of PARTS, or evaluate
+    start: int
+    end: int
+    step: int | None
+    args: dict[str, Any]
+
+    @property
+    def ms(self) -> float:
+        return (self.end - self.start) / 1e6
+
+
+class Row(NamedTuple):
+    """A layer's milliseconds in a mean step."""
+
+    name: str
+    kind: str
+    forward: float
+    backward: float
+
+
+class Timeline:
+    """What happened when, in the steps that were profiled: `done` of `steps` so far."""
+
+    def __init__(self, model: Sequential, steps: int) -> None:
+        self.model, self.steps, self.events, self.done, self.batch = model, steps, list[Event](), 0, 0
+        self._began: int | None = None  # the start of the step that goes on
+        self._forward_ended: int | None = None  # set while a loss is computed
+        self._before: list[tuple[Any, str, Any]] = []
+
+    def data(self, batches: Iterable[T]) -> Iterator[T]:
+        """The same batches; how long each was waited for becomes an event."""
+        iterator = iter(batches)
+        while True:
+            start = perf_counter_ns()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            if self._before:
+                self._began = start
+                self._add("wait for data", "data", start)
+            yield batch
+
+    def write(self, path: Path) -> None:
+        """Write the trace as JSON, whole or not at all. Raises OSError where it cannot be written."""
+        origin = min((event.start for event in self.events), default=0)
+        trace_events: list[dict[str, Any]] = [
+            {"ph": "M", "name": "process_name", "pid": 1, "args": {"name": f"alexnet-np {self.model.title}"}},
+            {"ph": "M", "name": "thread_name", "pid": 1, "tid": 1, "args": {"name": "training steps"}},
+        ]
+        for event in sorted(self.events, key=lambda event: (event.start, -event.end)):
+            times = {"ts": (event.start - origin) / 1e3, "dur": (event.end - event.start) / 1e3}  # microseconds
+            which = {"ph": "X", "name": event.name, "cat": event.category, "pid": 1, "tid": 1}
+            trace_events.append({**which, **times, "args": event.args})
+        text = json.dumps({"traceEvents": trace_events, "displayTimeUnit": "ms"})
+        replace_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+    def averages(self) -> tuple[list[Row], dict[str, float], int]:
+        """Each layer's times, those of a step and its parts (milliseconds), and the number of steps they are means of.
+
+        The first step, which also draws the weights and warms the caches, is left out where there are others.
+        Raises ValueError where no step was profiled.
+        """
+        whole = [event for event in self.events if event.category == "step"]
+        if not whole:
+            raise ValueError("no training step was profiled")
+        counted = {event.step for event in whole[1:] or whole}
+        layers: dict[tuple[str, str], float] = defaultdict(float)
+        parts: dict[str, float] = dict.fromkeys((*PARTS, "step"), 0.0)
+        for event in self.events:
+            if event.step in counted:
+                if event.name in self.model:
+                    layers[event.name, event.category] += event.ms / len(counted)
+                else:
+                    parts[event.category] += event.ms / len(counted)
+        rows = [
+            Row(name, type(layer).__name__, layers[name, "forward"], layers[name, "backward"])
+            for name, layer in self.model.items()
+        ]
+        return rows, parts, len(counted)
+
+    def table(self) -> str:
+        """Mean milliseconds of each layer's forward and backward and of the rest of a step, and their shares of it."""
+        rows, parts, steps = self.averages()
+        other = parts["step"] - sum(parts[name] for name in PARTS)
+        forward, backward = parts["forward"], parts["backward"]
+        cells: list[tuple[str, ...]] = [("layer", "", "forward", "backward", "total", "share")]
+        cells += [_cells(*row, row.forward + row.backward, parts["step"]) for row in rows]
+        totals = [
+            _cells("network", "", forward, backward, forward + backward, parts["step"]),
+            *(_cells(name, "", None, None, parts[name], parts["step"]) for name in ("loss", "update")),
+            _cells("wait for data", "", None, None, parts["data"], parts["step"]),
+            _cells("between them", "", None, None, other, parts["step"]),
+            _cells("step", "", None, None, parts["step"], parts["step"]),
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, *totals, strict=True)]
+        lines = ["  ".join(_align(row, widths)) for row in (*cells, *totals)]
+        rule = "─" * len(lines[0])
+        lines = [lines[0], rule, *lines[1 : len(cells)], rule, *lines[len(cells) :]]
+        which = f"{steps} steps after the first" if steps < self.done else f"{steps} step" + "s" * (steps > 1)
+        speed = 1000 * self.batch / parts["step"]
+        return "\n".join(
+            [f"{self.model.title}, mean of {which}, batch {self.batch}, milliseconds", *lines, f"{speed:,.1f} images/s"]
+        )
+
+    # Recording.
+
+    def _add(
+        self, name: str, category: str, start: int, end: int | None = None, args: dict[str, Any] | None = None
+    ) -> None:
+        step = None if category == "evaluate" else self.done + 1
+        self.events.append(Event(name, category, start, end or perf_counter_ns(), step, args or {}))
+
+    def _watch(self, sgd: Optimizer) -> None:
+        for name, layer in self.model.items():
+            self._replace(layer, "forward", self._timed_forward(name, layer.forward))
+            self._replace(layer, "backward", self._timed_backward(name, layer.backward))
+        self._replace(self.model, "forward", self._timed_forward("forward", self.model.forward))
+        self._replace(self.model, "backward", self._timed_backward("backward", self.model.backward))
+        self._replace(sgd, "step", self._timed_update(sgd.step))
+
+    def _replace(self, owner: Any, name: str, timed: Callable[..., Any]) -> None:
+        self._before.append((owner, name, vars(owner).get(name)))
+        setattr(owner, name, timed)
+
+    def _restore(self) -> None:
+        for owner, name, before in self._before:
+            if before is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+        self._before.clear()
+
+    def _timed_forward(self, name: str, forward: Callable[..., Array]) -> Callable[..., Array]:
+        whole = name not in self.model
+
+        def timed(x: Array, train: bool = False, **options: Any) -> Array:
+            start = perf_counter_ns()
+            if whole and train:
+                self._began = self._began or start
+                self.batch = len(x)
+            with trace() as calls:
+                y = _ready(forward(x, train, **options))
+            end = perf_counter_ns()
+            args = {"output": list(y.shape), **_kernels(calls, whole)}
+            self._add(name, "forward" if train else "evaluate", start, end, args)
+            if whole and train:
+                self._forward_ended = end
+            return y
+
+        return timed
+
+    def _timed_backward(self, name: str, backward: Callable[..., Array]) -> Callable[..., Array]:
+        whole = name not in self.model
+
+        def timed(dy: Array, **options: Any) -> Array:
+            start = perf_counter_ns()
+            if whole and self._forward_ended is not None:
+                self._add("loss", "loss", self._forward_ended, start)
+                self._forward_ended = None
+            with trace() as calls:
+                dx = _ready(backward(dy, **options))
+            self._add(name, "backward", start, args=_kernels(calls, whole))
+            return dx
+
+        return timed
+
+    def _timed_update(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(lr: float, *args: Any, **options: Any) -> Any:
+            start = perf_counter_ns()
+            result = update(lr, *args, **options)
+            end = perf_counter_ns()
+            self._add("update", "update", start, end, {"lr": float(lr)})
+            self._add(f"step {self.model.iteration + 1}", "step", self._began or start, end)
+            self._began, self.done = None, self.done + 1
+            if self.done == self.steps:
+                self._restore()
+            return result
+
+        return timed
+
+
+@contextmanager
+def profile(model: Sequential, sgd: Optimizer, steps: int = 50) -> Iterator[Timeline]:
+    """Time the training steps inside the block, the first `steps` of them; those after it run as if unwatched."""
+    timeline = Timeline(model, steps)
+    timeline._watch(sgd)
+    try:
+        yield timeline
+    finally:
+        timeline._restore()
+
+
+def time_steps(model: Sequential, batch: int = 128, steps: int = 10, seed: int = 0) -> Timeline:
+    """Profile training steps on random images, as `caffe time` does; the weights stay as they are (learning rate 0).
+
+    Raises ValueError where the network was made without input_shape.
+    """
+    from .loop import train_step
+    from .optimizer import SGD
+
+    sgd, iteration, random = SGD(model), model.iteration, np.random.default_rng(seed)
+    *_, logits = model.specs(batch).values()
+    shape, dtype = (batch, *(model.input_shape or ())), logits[0].dtype
+    with profile(model, sgd, steps) as timeline:
+        for _ in range(steps):
+            x = random.standard_normal(shape).astype(dtype)
+            train_step(model, sgd, x, random.integers(0, logits[0].shape[1], batch), 0.0)
+    model.iteration = iteration
+    return timeline
+
+
+def _ready(array: Array) -> Array:
+    """The array once it is computed: a GPU runs behind its host."""
+    if array is not None and device_of(array) == "gpu":
+        array_module(array).cuda.get_current_stream().synchronize()
+    return array
+
+
+def _kernels(calls: list[TracedCall], whole: bool) -> dict[str, Any]:
+    """Which kernels ran in a layer; those of the whole network stand with its layers."""
+    return {} if whole else {"kernels": [f"{call.op}: {call.kernel}" for call in calls]}
+
+
+def _cells(
+    name: str, kind: str, forward: float | None, backward: float | None, total: float, step: float
+) -> tuple[str, ...]:
+    return name, kind, *("" if ms is None else f"{ms:.2f}" for ms in (forward, backward, total)), f"{total / step:.1%}"
+
+
+def _align(cells: tuple[str, ...], widths: list[int]) -> list[str]:
+    return [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))]

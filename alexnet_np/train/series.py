@@ -1,0 +1,44 @@
+"""The checkpoints of a run's folder: the last few, and the best.
+
+step-00000500.safetensors …   the last `keep`
+last.safetensors              the newest of them: the same file under a second name
+best.safetensors              that with the highest top-1 on the held-out images
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .checkpoint import numbered, save
+from .files import PARTIAL, remove, same_file
+
+if TYPE_CHECKING:
+    from .run import Run
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+def newest(folder: Path) -> Path:
+    """A folder's newest checkpoint, there or not; a kill right after the first was written leaves it unnamed."""
+    last = folder / LAST
+    return last if last.exists() else next(iter(numbered(folder).values()), last)
+
+
+class Series:
+    """Writes a run's checkpoints to its folder. Raises OSError where it cannot; those that were there then stay."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+        for left in folder.glob(f".*{PARTIAL}"):  # of a process that was killed while it wrote
+            remove(left)
+
+    def save(self, run: "Run", best: bool = False) -> None:
+        """Write a checkpoint; then those go that are no longer among the last."""
+        step = run.model.iteration
+        path = self.folder / f"step-{step:08}.safetensors"
+        save(path, run)
+        same_file(path, self.folder / LAST)
+        if best:
+            same_file(path, self.folder / BEST)
+        # What lies beyond this step is of a run that was gone back from; it goes when this one gets there.
+        for old in [p for at, p in numbered(self.folder).items() if at <= step][self.keep :]:
+            old.unlink()
