@@ -10,6 +10,7 @@ import alexnet_np as anp
 from alexnet_np import layers, ops
 from alexnet_np.dispatch import OPS
 from alexnet_np.gradient_check.named import has_derivative
+from alexnet_np.gradient_check.targets import target_of
 from alexnet_np.ops.cases import cases
 
 RANDOM = np.random.default_rng(0)
@@ -81,6 +82,37 @@ def test_shares_of_tied_winners() -> None:
     x = with_ties(1, 2, 7, 7)
     assert anp.gradcheck((pool, lambda dy, x: pay_winners(dy, x, lambda n: 1 / n)), x).ok
     assert not anp.gradcheck((pool, lambda dy, x: pay_winners(dy, x, lambda n: 1.0)), x).ok
+
+
+class Faint:
+    """1000 + x + 1e-6 · max(x, 0) in float32: the bend is below rounding, but the layer shows its mask."""
+
+    shows = True
+
+    def forward(self, x: Any) -> Any:
+        self.cache = {"positive": x > 0} if self.shows else {}
+        self.x = x
+        return np.float32(1000) + x + np.float32(1e-6) * np.maximum(x, 0)
+
+    def backward(self, dy: Any) -> Any:
+        return dy * (1 + np.float32(1e-6) * (self.x > 0))
+
+
+def test_kinks_from_a_mask_that_the_layer_shows() -> None:
+    """Where slopes cannot tell, the mask does; for an operation it is what it caches, as max-pooling its index."""
+    x = np.array([0.0, 1.0, -2.0, 0.0, 3.0], np.float32)
+    assert anp.gradcheck(Faint(), x).rows[0].bracketed == 2
+    blind = Faint()
+    blind.shows = False
+    assert anp.gradcheck(blind, x).rows[0].bracketed == 0
+    target = target_of(ops.maxpool2d, (with_ties(1, 1, 5, 5),), {"size": 3, "stride": 2})
+    y = target.forward(target.arrays)
+    shown = target.decisions()
+    assert shown is not None
+    np.testing.assert_array_equal(target.arrays["x"].reshape(-1)[shown], y.reshape(-1))
+    smooth = target_of(ops.softmax, (RANDOM.standard_normal((2, 3)),), {})
+    smooth.forward(smooth.arrays)
+    assert smooth.decisions() is None
 
 
 def lrn_without_neighbours(alpha: float) -> Any:

@@ -79,7 +79,7 @@ def slope_of_remainder(probe: Probe, random: np.random.Generator) -> float:
     h = 2.0 ** -np.arange(2, 2 + HALVINGS)
     rises, outputs = [], probe.along(direction)
     for step in map(float, h):
-        moved = outputs(step)[1]
+        moved = outputs(step).y
         rises.append(float(((moved - probe.y) * (0.5 * (moved + probe.y) if target.upstream else 1.0))[~kinks].sum()))
     remainder = np.abs(np.array(rises) - h * along)
     usable = remainder > ABOVE_NOISE * max(float(np.linalg.norm(weights * probe.noise)), 1e-300)

@@ -6,6 +6,7 @@ measured noise over h; each entry takes the step where their sum is least. So no
 
 A kink beside x spoils the larger steps alone, whose change from step to step tells. A kink at x leaves the central
 difference steady and the one-sided slopes apart at every step: curvature would bring them together as h shrinks.
+Where a layer shows its own masks or indices, a change of them at the smallest step tells as well.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,15 @@ from .targets import Arrays
 STEPS = {8: (0.5, 2.0**-22), 4: (8.0, 2.0**-13)}
 NOISE_SAMPLES = 6
 UNRESOLVED = 1e-3  # an error beyond this share of an entry's slopes
+
+
+class Moved(NamedTuple):
+    """What a step leads to: the step really taken, as rounded in the array's dtype; the outputs there, flat; and for
+    which of them the layer's own mask or index says that it decided otherwise."""
+
+    taken: float
+    y: Array
+    otherwise: Array
 
 
 class Column(NamedTuple):
@@ -66,18 +76,19 @@ def noise_of(forward: Callable[[Arrays], Array], arrays: Arrays, seed: int) -> A
     return np.maximum(noise, np.sqrt(np.mean(noise**2)))
 
 
-def column(along: Callable[[float], tuple[float, Array]], y: Array, steps: Array, noise: Array) -> Column:
-    """`along(t)` gives the step really taken (t, as rounded in the array's dtype) and the outputs there, flat."""
+def column(along: Callable[[float], Moved], y: Array, steps: Array, noise: Array) -> Column:
+    """The column along which `along(t)` moves by t."""
     with np.errstate(all="ignore"):  # of infinite outputs
         return _column(along, y, steps, noise)
 
 
-def _column(along: Callable[[float], tuple[float, Array]], y: Array, steps: Array, noise: Array) -> Column:
+def _column(along: Callable[[float], Moved], y: Array, steps: Array, noise: Array) -> Column:
     right, left = [], []
     for h in steps:
-        (up, above), (down, below) = along(h), along(-h)
-        right.append(((above - y) / up, up))
-        left.append(((y - below) / -down, -down))
+        up, down = along(h), along(-h)
+        right.append(((up.y - y) / up.taken, up.taken))
+        left.append(((y - down.y) / -down.taken, -down.taken))
+        otherwise = up.otherwise | down.otherwise  # in the end, at the smallest step
     plus, minus = (np.stack([slope for slope, _ in side]) for side in (right, left))
     h = np.array([(a[1] + b[1]) / 2 for a, b in zip(right, left, strict=True)])[:, None]
     central = (plus + minus) / 2
@@ -98,7 +109,7 @@ def _column(along: Callable[[float], tuple[float, Array]], y: Array, steps: Arra
     larger = np.maximum(best - 2, 0), at[1]
     gap = np.abs(plus - minus)
     coarse = total[at] > UNRESOLVED * np.maximum(np.abs(plus), np.abs(minus))[larger]
-    kink = _stays(gap, rounding, best)
+    kink = _stays(gap, rounding, best) | otherwise
     near = ~kink & coarse & _stays(gap, rounding, larger[0])
     low, high = np.minimum(plus, minus), np.maximum(plus, minus)
     low = np.where(near, np.minimum(low[at], low[larger]), low[at])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from .numeric import Column, column, ladder, noise_of
+from .numeric import Column, Moved, column, ladder, noise_of
 from .targets import Arrays, Target
 
 
@@ -19,6 +19,7 @@ class Probe:
         y = np.array(target.forward(self.arrays))
         self.shape, self.dtype = y.shape, y.dtype
         self.y = y.astype(np.float64).ravel()
+        self.decisions = target.decisions()
         self.noise = noise_of(target.forward, self.arrays, seed)
 
     def upstream(self, random: np.random.Generator) -> Array:
@@ -42,10 +43,10 @@ class Probe:
         values = array.flat[members].copy()
         steps = self._steps(abs(float(values[0])), _spread(array))
 
-        def along(t: float) -> tuple[float, Array]:
+        def along(t: float) -> Moved:
             try:
                 array.flat[members] = values + array.dtype.type(t)
-                return float(array.flat[i]) - float(values[0]), self._outputs()
+                return Moved(float(array.flat[i]) - float(values[0]), *self._outputs())
             finally:
                 array.flat[members] = values
 
@@ -56,21 +57,21 @@ class Probe:
         along = self.along(directions)
         # Each element is rounded when it moves, by eps of it: a direction of its own, as random as this one.
         h = float(self.steps[len(self.steps) // 2])
-        slope = np.abs(along(h)[1] - along(-h)[1]) / (2 * h)
+        slope = np.abs(along(h).y - along(-h).y) / (2 * h)
         eps = max(np.finfo(d.dtype).eps for d in directions.values())
         moved = eps * np.maximum(slope, np.sqrt(np.mean(slope**2)))
         return column(along, self.y, self.steps, self.noise + moved)
 
-    def along(self, directions: Arrays) -> Callable[[float], tuple[float, Array]]:
+    def along(self, directions: Arrays) -> Callable[[float], Moved]:
         """From t to t and the outputs where whole arrays have moved by t times `directions`."""
         values = {key: self.arrays[key].copy() for key in directions}
 
-        def along(t: float) -> tuple[float, Array]:
+        def along(t: float) -> Moved:
             try:
                 for key, direction in directions.items():
                     np.multiply(direction, t, out=self.arrays[key])
                     self.arrays[key] += values[key]
-                return t, self._outputs()
+                return Moved(t, *self._outputs())
             finally:
                 for key, before in values.items():
                     self.arrays[key][...] = before
@@ -89,10 +90,14 @@ class Probe:
         rungs = [*self.steps, *(self.steps[-1] * 4.0 ** -np.arange(1, min(more, len(self.steps)) + 1))]
         return scale * np.array(rungs)
 
-    def _outputs(self) -> Array:
+    def _outputs(self) -> tuple[Array, Array]:
+        """The outputs, flat, and for which of them the layer has decided otherwise than at x."""
         # A large step may leave the function's domain; it then decides nothing, and is no business of the user's.
         with np.errstate(all="ignore"):
-            return np.array(self.target.forward(self.arrays), np.float64).ravel()
+            y = np.array(self.target.forward(self.arrays), np.float64).ravel()
+        if self.decisions is None or (now := self.target.decisions()) is None:
+            return y, np.zeros(y.size, bool)
+        return y, now != self.decisions
 
 
 def _spread(array: Array) -> float:

@@ -37,6 +37,7 @@ class Target:
     floating: tuple[str, ...] = ()  # the names in `arrays` that are inputs and not parameters
     on: Callable[[tuple[Array, ...]], "Target"] | None = None  # the same on other inputs
     backward_again: Callable[[Array], Arrays] | None = None  # a second backward after the same forward
+    decisions: Callable[[], Array | None] = lambda: None  # masks or indices of the last forward, one for each output
     tangent: Callable[[Arrays, Arrays], Array] | None = None  # J d at arrays, by a complex step through the definition
 
 
@@ -97,10 +98,12 @@ def _operation(op: Op, inputs: tuple[Array, ...], keywords: dict[str, Any]) -> T
     fixed, floating = _named(op.inputs, inputs)
     backwards = [OPS[name] for name in op.backward]
     known = {*op.inputs, *op.returns}
+    last: Arrays = {}
 
     def run(arrays: Arrays) -> tuple[Arrays, Arrays]:
         given = _given(fixed, arrays)
-        return given, named_outputs(op, op(*given.values(), **keywords))
+        last.update(named_outputs(op, op(*given.values(), **keywords)))
+        return given, last
 
     def backward(arrays: Arrays, dy: Array) -> Arrays:
         (given, outputs), gradients = run(arrays), {}
@@ -128,6 +131,7 @@ def _operation(op: Op, inputs: tuple[Array, ...], keywords: dict[str, Any]) -> T
         inputs=inputs,
         floating=tuple(floating),
         on=lambda others: _operation(op, others, keywords),
+        decisions=lambda: _decisions(last, last[op.returns[0]].size),
         tangent=tangent if op.analytic else None,
     )
 
@@ -161,13 +165,16 @@ def _object(thing: Any, inputs: tuple[Array, ...]) -> Target:
     }
     parameters = {name: holder.params[key] for name, (holder, key) in owned.items()}
     fixed, floating = _named(_parameters(title, thing.forward, inputs), inputs)
+    outputs = [0]
     training = {"train": True} if "train" in signature(thing.forward).parameters else {}
 
     def forward(arrays: Arrays) -> Array:
         for name, own in parameters.items():
             if arrays[name] is not own:
                 own[...] = _beside(own, arrays[name])
-        return host(thing.forward(*_given(fixed, arrays).values(), **training))
+        y = host(thing.forward(*_given(fixed, arrays).values(), **training))
+        outputs[0] = y.size
+        return y
 
     def backward_again(dy: Array) -> Arrays:
         gradients = _paired(title, floating, thing.backward(_beside(inputs[0], dy)))
@@ -185,8 +192,17 @@ def _object(thing: Any, inputs: tuple[Array, ...]) -> Target:
         inputs=inputs,
         floating=tuple(floating),
         on=lambda others: _object(thing, others),
+        decisions=lambda: _decisions(getattr(thing, "cache", None), outputs[0]),
         backward_again=backward_again,
     )
+
+
+def _decisions(cache: Any, size: int) -> Array | None:
+    """The first array of integers or truth values among a layer's own that has one for each output; a copy."""
+    for array in cache.values() if isinstance(cache, dict) else ():
+        if device_of(array) is not None and array.dtype.kind in "biu" and array.size == size:
+            return np.array(host(array)).ravel()
+    return None
 
 
 def _parameters(title: str, forward: Callable[..., Any], inputs: tuple[Array, ...]) -> list[str]:
