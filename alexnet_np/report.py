@@ -143,7 +143,8 @@ def fit_visibly(
                 )
                 if skipped := {**split.train.skipped, **split.test.skipped}:
                     name, reason = next(iter(skipped.items()))
-                    say(f"  {len(skipped)} images skipped so far; the first: {name}: {reason}")
+                    first = reason if name in reason else f"{name}: {reason}"
+                    say(f"  {len(skipped)} images skipped so far; the first: {first}")
                 try:
                     metrics.draw(out, f"{run.recipe.variant} on {run.recipe.data}")
                 except OSError as error:  # a picture that cannot be written must not end a training
