@@ -1,6 +1,7 @@
 """Sets of encoded images, each in a file of its own, decoded when asked for."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ OnBadImage = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(ABC):
     """What sets of encoded images share; a kind of set says what an image's name and content are.
 
     Raises ValueError for labels without a class.
@@ -31,13 +32,13 @@ class Encoded:
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise ValueError(f"labels from {self.labels.min()} to {self.labels.max()} for {len(self.classes)} classes")
 
+    @abstractmethod
     def name(self, index: int) -> str:
         """What an error calls the image."""
-        raise NotImplementedError
 
+    @abstractmethod
     def content(self, index: int) -> bytes:
         """The encoded image. Raises OSError where it cannot be read from the disk: that is no bad image."""
-        raise NotImplementedError
 
     def read(self, indices: Array) -> tuple[Array, Array]:
         images = np.empty((len(indices), *self.shape), np.uint8)
