@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 
 from .backend import Array
-from .train.files import replace_whole
+from .whole_files import replace_whole
 
 COLUMNS = 8
 

@@ -24,6 +24,7 @@ from .train import Recipe, Report, Run, Scores, checkpoint, fit, metrics, start
 from .train.profile import profile
 from .train.recipe import FREE
 from .train.series import LAST
+from .whole_files import replace_whole
 
 console = Console(highlight=False)
 
@@ -64,9 +65,11 @@ def check_visibly(what: str, how: How, html: Path | None, json: Path | None) -> 
             reports.append(report)
     wrong = [report for report in reports if not report.ok]
     if html:
-        html.write_text(page(reports, f"gradcheck {what}"), encoding="utf-8")
+        text = page(reports, f"gradcheck {what}")
+        replace_whole(html, lambda partial: partial.write_text(text, encoding="utf-8"))
     if json:
-        json.write_text(dumps([report.json() for report in reports], indent=1), encoding="utf-8")
+        plain = dumps([report.json() for report in reports], indent=1)
+        replace_whole(json, lambda partial: partial.write_text(plain, encoding="utf-8"))
     say(f"{len(reports)} checked, {len(wrong)} wrong" + (f"\nagain: {wrong[0].command}" if wrong else ""))
     return not wrong
 

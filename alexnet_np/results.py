@@ -14,8 +14,8 @@ from . import data
 from .report import console, describe, say
 from .train import Run, Scores, checkpoint, evaluate
 from .train.evaluation import Crops
-from .train.files import replace_whole
 from .train.prediction import image_files, predict
+from .whole_files import replace_whole
 
 LISTED = 20  # up to so many classes are all listed; of more, the worst half of that
 

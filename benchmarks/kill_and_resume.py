@@ -71,23 +71,31 @@ def outcome(folder: Path) -> tuple[dict[str, Array], str, list[tuple[object, ...
     return tensors, json.dumps(about), [(r["step"], r["loss"], r["lr"], json.dumps(r["scores"])) for r in lines]
 
 
+def recorded(folder: Path) -> int:
+    """How many steps stand in a run's record."""
+    path = folder / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
 def kill_and_resume(folder: Path, kills: int, epochs: int, seed: int) -> list[str]:
     """What differs in the end, by name: nothing, if all is well. Prints where each kill hit."""
     draw, whole, killed = random.Random(seed), folder / "whole", folder / "killed"
     process, began = begin(whole, epochs, 2), time.perf_counter()
     end(process)
-    span = time.perf_counter() - began
-    shares = [draw.random() for _ in range(kills)]
-    for number, share in enumerate(shares):
-        threads = THREADS[number % len(THREADS)]
+    steps = recorded(whole)
+    step = (time.perf_counter() - began) / steps
+    # Each waits for a step that is not done yet, so that it hits before the end however slow the machine is.
+    for number, least in enumerate(sorted(draw.sample(range(int(0.8 * steps)), kills)), 1):
+        threads = THREADS[(number - 1) % len(THREADS)]
         process = begin(killed, epochs, threads)
-        time.sleep(0.8 * span * share / sum(shares))  # so that all of them together come before the end
+        while recorded(killed) < least and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, step))
         process.kill()
         process.communicate()
         if process.returncode == 0:
-            raise RuntimeError(f"the run was done before kill {number + 1}; give more epochs")
-        lines = (killed / "metrics.jsonl").read_text().count("\n") if (killed / "metrics.jsonl").exists() else 0
-        print(f"kill {number + 1:>2}: {threads} threads, after step {lines}", flush=True)
+            raise RuntimeError(f"the run was done before kill {number}")
+        print(f"kill {number:>2}: {threads} threads, after step {recorded(killed)}", flush=True)
     end(begin(killed, epochs, THREADS[kills % len(THREADS)]))
     (tensors, about, record), (tensors2, about2, record2) = outcome(whole), outcome(killed)
     if tensors.keys() != tensors2.keys():

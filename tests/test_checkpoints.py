@@ -18,9 +18,10 @@ from safetensors import safe_open
 from alexnet_np.cli import main
 from alexnet_np.data import generated
 from alexnet_np.data.dataset import InMemory, Split
-from alexnet_np.train import Recipe, Run, files, fit, load, save, start
+from alexnet_np.train import Recipe, Run, fit, load, save, start
 from alexnet_np.train.checkpoint import write_tensors
 from alexnet_np.train.series import Series, newest
+from alexnet_np.whole_files import PARTIAL
 
 SMALL = Recipe(epochs=2, batch=16, lr=0.02, seed=3)
 COLOURFUL = replace(SMALL, store=36, mirror=True, colour=0.1, schedule="plateau", freeze=("conv1",), init=None)
@@ -239,7 +240,7 @@ def test_a_write_that_fails_late(run: Run, tmp_path: Path, broken: str, monkeypa
 
 
 def test_what_a_kill_leaves_is_cleared_away(tmp_path: Path) -> None:
-    left = tmp_path / f".step-00000007.safetensors{files.PARTIAL}"
+    left = tmp_path / f".step-00000007.safetensors{PARTIAL}"
     left.mkdir()
     (left / ".tmp4iX").write_bytes(b"half a checkpoint")
     Series(tmp_path, keep=1)

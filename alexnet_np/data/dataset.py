@@ -38,6 +38,12 @@ class Dataset(Protocol):
         """The images at `indices`, all of them. Raises ValueError, with the image's name, where one cannot be read."""
 
 
+def check_labels(labels: Array, classes: Sequence[str]) -> None:
+    """Raises ValueError for a label without a class."""
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise ValueError(f"labels from {labels.min()} to {labels.max()} for {len(classes)} classes")
+
+
 class Split(NamedTuple):
     """A source's two parts: what is trained on, and what is held out."""
 
@@ -57,8 +63,7 @@ class InMemory:
     def __post_init__(self) -> None:
         if len(self.pixels) != len(self.labels):
             raise ValueError(f"{len(self.pixels)} images but {len(self.labels)} labels")
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise ValueError(f"labels from {self.labels.min()} to {self.labels.max()} for {len(self.classes)} classes")
+        check_labels(self.labels, self.classes)
 
     @property
     def shape(self) -> tuple[int, int, int]:

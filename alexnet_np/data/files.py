@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ..backend import Array
+from .dataset import check_labels
 from .decode import SUFFIXES, decode
 
 OnBadImage = Literal["error", "skip"]
@@ -29,8 +30,7 @@ class Encoded(ABC):
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise ValueError(f"labels from {self.labels.min()} to {self.labels.max()} for {len(self.classes)} classes")
+        check_labels(self.labels, self.classes)
 
     @abstractmethod
     def name(self, index: int) -> str:

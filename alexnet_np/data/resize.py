@@ -143,7 +143,7 @@ def _is_right(content: bytes, side: int) -> bool:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """The whole file or none."""
+    """The whole file or none; unlike a checkpoint's, not waited for until it is on the disk: there may be a million."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:

@@ -76,13 +76,9 @@ def noise_of(forward: Callable[[Arrays], Array], arrays: Arrays, seed: int) -> A
     return np.maximum(noise, np.sqrt(np.mean(noise**2)))
 
 
+@np.errstate(all="ignore")  # of infinite outputs
 def column(along: Callable[[float], Moved], y: Array, steps: Array, noise: Array) -> Column:
     """The column along which `along(t)` moves by t."""
-    with np.errstate(all="ignore"):  # of infinite outputs
-        return _column(along, y, steps, noise)
-
-
-def _column(along: Callable[[float], Moved], y: Array, steps: Array, noise: Array) -> Column:
     right, left = [], []
     for h in steps:
         up, down = along(h), along(-h)

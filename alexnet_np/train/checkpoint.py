@@ -19,7 +19,7 @@ from ..backend import Array
 from ..data import Pixels
 from ..models import alexnet
 from ..network import Sequential
-from .files import replace_whole
+from ..whole_files import replace_whole
 from .optimizer import SGD, weighted
 from .recipe import Recipe
 from .recipe_file import from_dict

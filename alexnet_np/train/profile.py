@@ -18,7 +18,7 @@ import numpy as np
 from ..backend import Array, array_module, device_of
 from ..dispatch import TracedCall, trace
 from ..network import Sequential
-from .files import replace_whole
+from ..whole_files import replace_whole
 
 T = TypeVar("T")
 PARTS = "data", "forward", "loss", "backward", "update"  # what a step is made of, in order

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..whole_files import replace_whole
 from .evaluation import Scores
-from .files import replace_whole
 
 METRICS = "metrics.jsonl"
 

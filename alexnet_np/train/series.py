@@ -8,8 +8,8 @@ best.safetensors              that with the highest top-1 on the held-out images
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..whole_files import PARTIAL, remove, same_file
 from .checkpoint import numbered, save
-from .files import PARTIAL, remove, same_file
 
 if TYPE_CHECKING:
     from .run import Run
