@@ -7,6 +7,7 @@ from .gradient_check import assert_gradients, gradcheck
 from .models import VARIANTS, alexnet
 from .network import Sequential
 from .ops import col2im, im2col
+from .parallel import set_threads, threads
 
 __all__ = [
     "BACKENDS",
@@ -21,6 +22,8 @@ __all__ = [
     "layers",
     "load_kernels",
     "ops",
+    "set_threads",
+    "threads",
     "trace",
     "use",
 ]

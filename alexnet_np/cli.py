@@ -27,6 +27,15 @@ def _later(function: Callable[..., Any]) -> Callable[..., Any]:
     return wraps(function)(lambda *args, **options: partial(function, *args, **options))
 
 
+def _threads(n: int | None) -> int:
+    """The number of threads, after a choice on the command line is made everybody's."""
+    from .parallel import set_threads, threads
+
+    if n is not None:
+        set_threads(n)
+    return threads()
+
+
 def info() -> None:
     """Show the backends, and which operation has kernels on which."""
     from .report import show_info
@@ -158,7 +167,7 @@ def evaluate(
     json: Path | None = None,
     confusion: Path | None = None,
     batch: int = 128,
-    threads: int = 2,
+    threads: int | None = None,
     on_bad_image: Literal["error", "skip"] = "error",
 ) -> None:
     """Evaluate a checkpoint on the held-out images: loss, top-1, top-5, and each class.
@@ -170,7 +179,7 @@ def evaluate(
         json: a file to write, with everything; - writes it to the terminal instead of the table
         confusion: a picture to write (.png, .pdf, …): which classes are taken for which
         batch: crops that go through the network at a time
-        threads: threads that decode images
+        threads: threads that compute, and as many that decode images; ALEXNET_THREADS or all CPUs unless given
         on_bad_image: stop at an image that cannot be read, or leave it out and name it
     """
     from .results import show_scores
@@ -180,7 +189,7 @@ def evaluate(
         data,
         crops=crops,
         batch=batch,
-        threads=threads,
+        threads=_threads(threads),
         skip=on_bad_image == "skip",
         json_file=json,
         picture=confusion,
@@ -194,7 +203,7 @@ def predict(
     crops: Literal[1, 10] = 1,
     json: Path | None = None,
     batch: int = 64,
-    threads: int = 2,
+    threads: int | None = None,
 ) -> None:
     """Name the most probable classes of pictures.
 
@@ -205,11 +214,11 @@ def predict(
         crops: 1: the centre; 10: the corners, the centre and their mirror images, averaged as in the paper
         json: a file to write; - writes it to the terminal instead of the list
         batch: crops that go through the network at a time
-        threads: threads that decode images
+        threads: threads that compute, and as many that decode images; ALEXNET_THREADS or all CPUs unless given
     """
     from .results import show_predictions
 
-    show_predictions(checkpoint, images, top=top, crops=crops, batch=batch, threads=threads, json_file=json)
+    show_predictions(checkpoint, images, top=top, crops=crops, batch=batch, threads=_threads(threads), json_file=json)
 
 
 def gradcheck(

@@ -20,6 +20,7 @@ from .dispatch import load_kernels
 from .gradient_check import How, check_named
 from .gradient_check.page import page
 from .models import VARIANTS
+from .parallel import set_threads
 from .train import Recipe, Report, Run, Scores, checkpoint, fit, metrics, start
 from .train.profile import profile
 from .train.recipe import FREE
@@ -78,6 +79,8 @@ def train_visibly(
     recipe: Recipe, out: Path, resume: Path | None, profile_file: Path | None = None, tensorboard: bool = False
 ) -> Run:
     """Train with a progress bar and one line for each epoch. Raises ValueError where `out` holds another run."""
+    if recipe.threads:
+        set_threads(recipe.threads)
     run = _resumed(resume, recipe) if resume else None
     if not resume and (there := next(out.glob("*.safetensors"), None)):
         raise ValueError(f"{there} exists; give --resume to go on with it, or another --out")

@@ -16,6 +16,7 @@ from ..backend import Array
 from ..data import Split
 from ..data.loader import batches, per_epoch
 from ..network import Sequential
+from ..parallel import threads
 from .evaluation import Scores, evaluate
 from .finite import NotFinite, check_weights, where_it_began
 from .optimizer import SGD
@@ -115,7 +116,7 @@ class _Loop:
             seed=recipe.seed,
             epoch=epoch,
             start=done,
-            threads=recipe.threads,
+            threads=recipe.threads or threads(),
         )
         for batch in self.timeline.data(stream) if self.timeline else stream:
             lr = self.lr(run.model.iteration)
@@ -135,7 +136,7 @@ class _Loop:
         run = self.run
         try:
             with self.interrupts.at_once():
-                scores = evaluate(run.model, self.data.test, run.pixels, threads=run.recipe.threads)
+                scores = evaluate(run.model, self.data.test, run.pixels, threads=run.recipe.threads or threads())
         except KeyboardInterrupt:
             return False
         lr = self.lr(run.model.iteration - 1)

@@ -69,15 +69,15 @@ class Recipe:
     """a checkpoint each time after so many steps, and after each epoch"""
     keep: int = 3
     """how many of the last checkpoints stay, beside the best"""
-    threads: int = 2
-    """threads that decode and augment images ahead of the step; the weights do not depend on it"""
+    threads: int | None = None
+    """threads that compute, and as many that decode images ahead; ALEXNET_THREADS or all CPUs unless given"""
     name: str = ""
     """what the recipe is called"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "patience", "keep", "save_every", "threads"):
+        for name in ("epochs", "batch", "patience", "keep", "save_every"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("steps", "drop_epochs", "drop_steps", "store"):
+        for name in ("steps", "drop_epochs", "drop_steps", "store", "threads"):
             value = getattr(self, name)
             self._check(name, value is None or value >= 1, "at least 1, or left out")
         for name in ("lr", "momentum", "weight_decay", "bias_lr", "bias_decay", "colour"):

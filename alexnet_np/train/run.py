@@ -7,6 +7,7 @@ from pathlib import Path
 from ..data import Dataset, Pixels, Split, measure
 from ..models import VARIANTS, alexnet
 from ..network import Sequential
+from ..parallel import threads
 from .checkpoint import init_weights, optimizer
 from .optimizer import SGD
 from .recipe import Recipe
@@ -72,7 +73,7 @@ def start(recipe: Recipe, data: Split, tell: Callable[[str], None] | None = None
         mirror=recipe.mirror,
         colour=recipe.colour,
         seed=recipe.seed,
-        threads=recipe.threads,
+        threads=recipe.threads or threads(),
     )
     return Run(recipe, model, sgd, pixels, list(train.classes), len(train.labels))
 

@@ -1,0 +1,165 @@
+"""Threads: one number for BLAS and for our compiled kernels, and `share`, which splits a kernel's work between them.
+
+The threads are Python's, and what they run is compiled code that holds no lock. Numba's own threads are not used: they
+spin while they wait, on the cores where BLAS's want to run.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+Body = Callable[[int, int], Any]
+Job = tuple[Callable[[], Any], "SimpleQueue[BaseException | None]"]
+
+_lock = Lock()
+_chosen: int | None = None
+_blas: list[Any] | None = None  # the copies of BLAS in this process: NumPy's, SciPy's, ...
+_limits: list[int] = []  # what those had before `_sharing` limited them
+_sharing = 0  # calls of share that run now
+_jobs: "SimpleQueue[Job]" = SimpleQueue()
+_workers = 0
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+
+
+def threads() -> int:
+    """How many threads a kernel may use: set_threads, else ALEXNET_THREADS, else the CPUs this process may run on.
+
+    Raises ValueError for an ALEXNET_THREADS that is no positive int.
+    """
+    if _chosen is None:
+        text = os.environ.get("ALEXNET_THREADS", "")
+        if not text:
+            _choose(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        elif text.isascii() and text.isdecimal() and int(text) >= 1:
+            set_threads(int(text))
+        else:
+            raise ValueError(f"ALEXNET_THREADS must be a positive int, got {text!r}")
+    assert _chosen is not None
+    return _chosen
+
+
+def set_threads(n: int) -> None:
+    """Use n threads from now on: in our compiled kernels and in every copy of BLAS. Raises ValueError for n < 1."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"threads must be a positive int, got {n!r}")
+    _choose(n)
+    with _lock:
+        if _sharing:
+            _limits[:] = [n] * len(_limits)  # for when the call that runs now has ended
+        else:
+            for library in _libraries():
+                library.set_num_threads(n)
+
+
+def blas_loaded() -> None:
+    """To be called after another copy of BLAS was loaded: it gets the number of threads that was chosen."""
+    global _blas
+    chosen = _chosen
+    with _lock:
+        assert not _sharing, "a library is loaded before work is shared, not meanwhile"
+        _blas = None
+        for library in _libraries():
+            if chosen is not None and library.num_threads > chosen:
+                library.set_num_threads(chosen)
+
+
+def share(n: int, body: Body, *, least: int = 1) -> None:
+    """Run body(lo, hi) over contiguous parts of range(n), one for each thread, the first in the caller's.
+
+    least: the smallest part that is worth a thread. Meanwhile BLAS has one thread, and a `share` inside a part runs
+    there and then. Returns when all parts have ended; what the first of those that failed raised is raised then.
+    """
+    parts = 1 if _inside.get() else min(threads(), max(1, n // least))
+    if parts <= 1:
+        body(0, n)
+        return
+    _hire(parts - 1)
+    bounds = [i * n // parts for i in range(parts + 1)]
+    done: SimpleQueue[BaseException | None] = SimpleQueue()
+    with _one_thread_in_blas():
+        for lo, hi in zip(bounds[1:], bounds[2:], strict=False):
+            _jobs.put((partial(copy_context().run, _part, body, lo, hi), done))
+        try:
+            copy_context().run(_part, body, 0, bounds[1])
+        finally:
+            failures = [failure for _ in range(parts - 1) if (failure := done.get()) is not None]
+    if failures:
+        raise failures[0]
+
+
+def _part(body: Body, lo: int, hi: int) -> None:
+    _inside.set(True)
+    body(lo, hi)
+
+
+def _work(jobs: "SimpleQueue[Job]") -> None:
+    while True:
+        job, done = jobs.get()
+        try:
+            job()
+        except BaseException as failure:
+            done.put(failure)
+        else:
+            done.put(None)
+        del job, done  # what they hold is not kept until the next job
+
+
+def _hire(count: int) -> None:
+    """Have at least `count` workers waiting for jobs."""
+    global _workers
+    if _workers < count:
+        with _lock:
+            while _workers < count:
+                Thread(target=_work, args=(_jobs,), name=f"share-{_workers + 1}", daemon=True).start()
+                _workers += 1
+
+
+@contextmanager
+def _one_thread_in_blas() -> Iterator[None]:
+    global _sharing
+    with _lock:
+        if not _sharing:
+            _limits[:] = [library.num_threads for library in _libraries()]
+            _set_blas([1] * len(_limits))
+        _sharing += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _sharing -= 1
+            if not _sharing:
+                _set_blas(_limits)
+
+
+def _libraries() -> list[Any]:
+    global _blas
+    if _blas is None:
+        _blas = ThreadpoolController().select(user_api="blas").lib_controllers
+    return _blas
+
+
+def _set_blas(numbers: list[int]) -> None:
+    for library, number in zip(_libraries(), numbers, strict=True):
+        library.set_num_threads(number)
+
+
+def _choose(n: int) -> None:
+    global _chosen
+    _chosen = n
+
+
+def _after_fork() -> None:
+    """A child process has none of the threads, and perhaps a lock that nobody will open."""
+    global _lock, _jobs, _workers, _sharing
+    _lock, _jobs, _workers, _sharing = Lock(), SimpleQueue(), 0, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

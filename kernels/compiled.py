@@ -1,0 +1,77 @@
+"""`jit`: how kernels are compiled, and what a user sees of it.
+
+Compiled functions hold no lock (nogil), so that `share` can run them in several threads, and stay on the disk. Numbers
+may be added in another order and multiplied by a reciprocal, which is what vector code needs. But NaN and infinity stay
+what they are: no flag may promise that there are none, since ReLU and pooling pass them on.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+from numba.core import event
+from numba.core.caching import IndexDataCacheFile
+
+FLAGS = {"contract", "reassoc", "nsz", "arcp"}
+HERE = Path(__file__).parent
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """The function, compiled at its first call for each set of argument types."""
+    compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)(function)
+    files = getattr(compiled._cache, "_cache_file", None)
+    if files is not None:
+        compiled._cache._cache_file = _Stored(files)
+    return compiled
+
+
+class _Stored(IndexDataCacheFile):  # type: ignore[misc]
+    """Compiled functions on the disk, one file for each set of argument types.
+
+    Numba's own keeps an index, which two processes that compile at the same time spoil for each other; and it looks at
+    the source of the function alone, while others of other files are compiled into it.
+    """
+
+    def __init__(self, numbas: IndexDataCacheFile) -> None:
+        self.__dict__.update(vars(numbas))
+        self._stamp = self._version, self._source_stamp, _sources()
+
+    def save(self, key: Any, data: Any) -> None:
+        self._save_data(self._name(key), (self._stamp, data))
+
+    def load(self, key: Any) -> Any:
+        try:
+            stamp, data = self._load_data(self._name(key))
+        except FileNotFoundError:
+            return None
+        return data if stamp == self._stamp else None
+
+    def _name(self, key: Any) -> str:
+        return self._data_name_pattern.format(number=int(sha256(repr(key).encode()).hexdigest()[:15], 16))
+
+
+@cache
+def _sources() -> str:
+    """What all kernels' source texts come to in one number."""
+    return sha256(b"".join(file.read_bytes() for file in sorted(HERE.rglob("*.py")))).hexdigest()
+
+
+class _Announcement(event.Listener):  # type: ignore[misc]
+    """Says once that kernels are being compiled; kernels that come from the disk say nothing."""
+
+    made = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.made and event.data["dispatcher"].py_func.__module__.startswith("alexnet_np.kernels."):
+            self.made = True
+            print("compiling kernels; they are kept for the next time", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcement())

@@ -1,0 +1,158 @@
+"""One number of threads for BLAS and for compiled kernels, and work shared between them."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+import alexnet_np as anp
+from alexnet_np.parallel import share
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.fixture(autouse=True)
+def number() -> Iterator[None]:
+    before = anp.threads()
+    yield
+    anp.set_threads(before)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_one_number_for_everything(n: int) -> None:
+    anp.set_threads(n)
+    assert anp.threads() == n and blas_threads() == {n}
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.0, True, "2", None])
+def test_what_is_no_number_of_threads(n: object) -> None:
+    with pytest.raises(ValueError, match=f"threads must be a positive int, got {n!r}"):
+        anp.set_threads(n)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 100])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_parts_cover_the_range_once(n: int, length: int) -> None:
+    anp.set_threads(n)
+    seen = np.zeros(length, int)
+    parts = []
+
+    def body(lo: int, hi: int) -> None:
+        seen[lo:hi] += 1
+        parts.append((lo, hi, threading.current_thread().name))
+
+    share(length, body)
+    assert (seen == 1).all()
+    assert len({name for *_, name in parts}) <= len(parts) == min(n, length)
+    assert threading.current_thread().name in {name for lo, _, name in parts if lo == 0}
+
+
+def test_small_work_is_not_shared() -> None:
+    anp.set_threads(4)
+    parts = []
+    share(100, lambda lo, hi: parts.append((lo, hi)), least=40)
+    assert sorted(parts) == [(0, 50), (50, 100)]
+    share(39, lambda lo, hi: parts.append((lo, hi)), least=40)
+    assert parts[-1] == (0, 39)
+
+
+def test_inside_a_part_nothing_is_shared_and_blas_has_one_thread() -> None:
+    anp.set_threads(2)
+    seen = []
+
+    def body(lo: int, hi: int) -> None:
+        share(10, lambda *part: seen.append((part, blas_threads())))
+
+    share(2, body)
+    assert seen == [((0, 10), {1})] * 2
+    assert blas_threads() == {2}
+
+
+def test_numpys_error_state_holds_in_every_part() -> None:
+    anp.set_threads(2)
+    seen = []
+    with np.errstate(divide="raise"):
+        share(2, lambda lo, hi: seen.append(np.geterr()["divide"]))
+    assert seen == ["raise", "raise"]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_exception_is_raised_when_all_parts_have_ended(failing: int) -> None:
+    anp.set_threads(2)
+    ended, other_failed = [], threading.Event()
+
+    def body(lo: int, hi: int) -> None:
+        if lo == failing:
+            other_failed.set()
+            raise KeyError("this part")
+        assert other_failed.wait(60)
+        ended.append(lo)
+
+    with pytest.raises(KeyError, match="this part"):
+        share(2, body)
+    assert ended == [1 - failing] and blas_threads() == {2}
+    share(2, lambda lo, hi: ended.append(lo))  # the workers are still there
+    assert sorted(ended[1:]) == [0, 1]
+
+
+def test_two_callers_at_a_time() -> None:
+    """Each waits for its own parts, and BLAS gets its threads back after the last."""
+    anp.set_threads(2)
+    totals = [np.zeros(1000, int) for _ in range(4)]
+
+    def call(total: np.ndarray) -> None:
+        for _ in range(50):
+            share(1000, lambda lo, hi: np.add(total[lo:hi], 1, out=total[lo:hi]))
+
+    callers = [threading.Thread(target=call, args=(total,)) for total in totals]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert all((total == 50).all() for total in totals) and blas_threads() == {2}
+
+
+def test_a_choice_while_work_is_shared_holds_afterwards() -> None:
+    anp.set_threads(2)
+    share(2, lambda lo, hi: anp.set_threads(3) if lo == 0 else None)
+    assert anp.threads() == 3 and blas_threads() == {3}
+
+
+def python(code: str, **environment: str) -> str:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_environment_chooses() -> None:
+    code = "import alexnet_np as anp; print(anp.threads())"
+    assert python(code, ALEXNET_THREADS="3") == "3"
+    assert int(python(code, ALEXNET_THREADS="")) >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_after_a_fork() -> None:
+    """The child has none of the parent's workers, and makes its own."""
+    code = (
+        "import os; from alexnet_np.parallel import share; import alexnet_np as anp; anp.set_threads(2)\n"
+        "share(2, lambda lo, hi: None)\n"
+        "if child := os.fork(): raise SystemExit(os.waitpid(child, 0)[1])\n"
+        "share(2, lambda lo, hi: None); print('shared', flush=True); os._exit(0)"
+    )
+    assert python(code, PYTHONWARNINGS="ignore") == "shared"
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "two", "1.5", "²"])
+def test_a_bad_environment(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setattr("alexnet_np.parallel._chosen", None)
+    monkeypatch.setenv("ALEXNET_THREADS", value)
+    with pytest.raises(ValueError, match=f"ALEXNET_THREADS must be a positive int, got '{value}'"):
+        anp.threads()
+    monkeypatch.undo()
