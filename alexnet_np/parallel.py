@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
+from itertools import pairwise
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any
@@ -84,7 +85,7 @@ def share(n: int, body: Body, *, least: int = 1) -> None:
     bounds = [i * n // parts for i in range(parts + 1)]
     done: SimpleQueue[BaseException | None] = SimpleQueue()
     with _one_thread_in_blas():
-        for lo, hi in zip(bounds[1:], bounds[2:], strict=False):
+        for lo, hi in pairwise(bounds[1:]):
             _jobs.put((partial(copy_context().run, _part, body, lo, hi), done))
         try:
             copy_context().run(_part, body, 0, bounds[1])

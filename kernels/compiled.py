@@ -17,6 +17,7 @@ from numba.core import event
 from numba.core.caching import IndexDataCacheFile
 
 FLAGS = {"contract", "reassoc", "nsz", "arcp"}
+LEAST = 1 << 15  # elements that are worth a thread
 HERE = Path(__file__).parent
 
 

@@ -1,0 +1,151 @@
+"""lrn a few hundred pixels at a time, with all their channels.
+
+Math     scale = k + a · Σ_window x²;  y = x · scale^(−β);
+         dx = dy · scale^(−β) − 2·a·β · x · Σ_window (dy · x · scale^(−β−1))
+Shapes   all (N, C, H·W); a group is a block of channels
+Threads  each has its groups of images
+Traffic  the least from memory, since a window's rows stay in the first-level cache while the channels pass; what is
+         summed is kept for `size` channels, in a ring
+Change   against cpu_numpy: one pass over memory in place of one for each member of a window, and threads
+"""
+
+from math import ceil
+
+import numpy as np
+
+from alexnet_np.backend import Array
+from alexnet_np.ops import lrn, lrn_backward
+from alexnet_np.parallel import share
+
+from ..compiled import LEAST, jit
+
+STEP = 768  # pixels at a time
+
+
+def _blocks(pixels: int) -> int:
+    """Pixels in a block: blocks of about the same length, so that none is a short rest."""
+    return ceil(pixels / ceil(pixels / STEP))
+
+
+@lrn.kernel("cpu_numba")
+def forward(
+    x: Array,
+    *,
+    size: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    alpha_over_size: bool,
+    groups: int,
+    out: tuple[Array, Array],
+) -> None:
+    N, C, H, W = x.shape
+    x, y, scale = (array.reshape(N * groups, C // groups, H * W) for array in (x, *out))
+    number = x.dtype.type
+    options = size, number(k), number(alpha / size if alpha_over_size else alpha), number(beta)
+    step = _blocks(H * W)
+    share(len(x), lambda lo, hi: _forward(x[lo:hi], *options, step, y[lo:hi], scale[lo:hi]), least=_least(x))
+
+
+def _least(x: Array) -> int:
+    return ceil(LEAST / x[0].size)
+
+
+@jit
+def _forward(x, size, k, a, beta, step, y, scale):  # type: ignore[no-untyped-def]
+    channels, half = x.shape[1], size // 2
+    for n in range(len(x)):
+        for start in range(0, x.shape[2], step):
+            stop = min(start + step, x.shape[2])
+            for c in range(channels):
+                total = scale[n, c, start:stop]
+                total[:] = k
+                for j in range(max(c - half, 0), min(c + half + 1, channels)):
+                    _add_square(x[n, j, start:stop], a, total)
+                _times_inverse_power(x[n, c, start:stop], total, beta, y[n, c, start:stop])
+
+
+@jit
+def _add_square(x, a, total):  # type: ignore[no-untyped-def]
+    for i in range(len(x)):
+        total[i] += a * (x[i] * x[i])
+
+
+@jit
+def _times_inverse_power(x, scale, beta, y):  # type: ignore[no-untyped-def]
+    """y = x · scale^(−β); the usual β = 0.75 by square roots, since a general power is many times slower."""
+    if beta == 0.75:
+        one = x.dtype.type(1)
+        for i in range(len(x)):
+            root = np.sqrt(scale[i])
+            y[i] = x[i] * (one / (root * np.sqrt(root)))
+    else:
+        for i in range(len(x)):
+            y[i] = x[i] * scale[i] ** -beta
+
+
+@lrn_backward.kernel("cpu_numba")
+def backward(
+    dy: Array,
+    x: Array,
+    scale: Array,
+    *,
+    size: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    alpha_over_size: bool,
+    groups: int,
+    out: Array,
+) -> None:
+    N, C, H, W = x.shape
+    dy, x, scale, dx = (array.reshape(N * groups, C // groups, H * W) for array in (dy, x, scale, out))
+    number = x.dtype.type
+    a = alpha / size if alpha_over_size else alpha
+    step = _blocks(H * W)
+
+    def body(lo: int, hi: int) -> None:
+        ring = np.empty((size + 1, step), x.dtype)
+        _backward(dy[lo:hi], x[lo:hi], scale[lo:hi], size, number(-2 * a * beta), number(beta), ring, dx[lo:hi])
+
+    share(len(x), body, least=_least(x))
+
+
+@jit
+def _backward(dy, x, scale, size, factor, beta, ring, dx):  # type: ignore[no-untyped-def]
+    channels, half, step = x.shape[1], size // 2, ring.shape[1]
+    for n in range(len(x)):
+        for start in range(0, x.shape[2], step):
+            stop = min(start + step, x.shape[2])
+            width = stop - start
+            for last in range(channels + half):
+                # Channel `last` enters the ring, and the window of channel c is complete.
+                if last < channels:
+                    direct = dx[n, last, start:stop]
+                    _times_inverse_power(dy[n, last, start:stop], scale[n, last, start:stop], beta, direct)
+                    _ratio(direct, x[n, last, start:stop], scale[n, last, start:stop], ring[last % size, :width])
+                c = last - half
+                if c >= 0:
+                    total = ring[size, :width]
+                    total[:] = 0
+                    for j in range(max(c - half, 0), min(c + half + 1, channels)):
+                        _add(ring[j % size, :width], total)
+                    _add_product(factor, x[n, c, start:stop], total, dx[n, c, start:stop])
+
+
+@jit
+def _ratio(direct, x, scale, ratio):  # type: ignore[no-untyped-def]
+    for i in range(len(x)):
+        ratio[i] = direct[i] * x[i] / scale[i]
+
+
+@jit
+def _add(x, total):  # type: ignore[no-untyped-def]
+    for i in range(len(x)):
+        total[i] += x[i]
+
+
+@jit
+def _add_product(factor, x, total, dx):  # type: ignore[no-untyped-def]
+    for i in range(len(x)):
+        dx[i] += factor * x[i] * total[i]

@@ -1,0 +1,118 @@
+"""maxpool2d a plane at a time: all its windows at once, in vectors.
+
+Math     y = max over (r, s) of x̂[p·stride + r, q·stride + s]; dx gathers dy where the cached index points
+Shapes   x (N·C, H, W), y and index (N·C, P, Q)
+Threads  each has a contiguous part of the planes
+Traffic  the least from memory. A plane is first dealt out by row and column modulo stride, with −∞ around it: then
+         element (r, s) of all windows is one contiguous run. That copy stays in the first-level cache
+Change   against cpu_numpy: one pass over memory in place of one for each element of a window, and threads; the backward
+         adds where the index points, in order, in a plane that stays in the cache
+"""
+
+from math import ceil
+
+import numpy as np
+
+from alexnet_np.backend import Array
+from alexnet_np.ops import maxpool2d, maxpool2d_backward
+from alexnet_np.ops.windows import Pair, Sides
+from alexnet_np.parallel import share
+
+from ..compiled import LEAST, jit
+
+
+@maxpool2d.kernel("cpu_numba")
+def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Array, Array]) -> None:
+    (N, C, H, W), (P, Q) = x.shape, out[0].shape[2:]
+    x, y, index = x.reshape(N * C, H, W), *(array.reshape(N * C, P, Q) for array in out)
+    before = padding[0][0], padding[1][0]
+    # Where each window begins in the plane, and the first of its elements that is no padding.
+    rows, columns = np.arange(P) * stride[0] - before[0], np.arange(Q) * stride[1] - before[1]
+    width = Q + (size[1] - 1) // stride[1]
+    corner, first = np.zeros((2, P, width), np.int32)
+    corner[:, :Q] = rows[:, None] * W + columns
+    first[:, :Q] = rows.clip(0)[:, None] * W + columns.clip(0)
+
+    def body(lo: int, hi: int) -> None:
+        # One row more than windows reach, since the runs begin anywhere in a row.
+        dealt = np.full((*stride, P + (size[0] - 1) // stride[0] + 1, width), -np.inf, x.dtype)
+        best, where = np.empty((P, width), x.dtype), np.empty((P, width), np.int32)
+        _forward(x[lo:hi], size, stride, before, dealt, corner, first, best, where, y[lo:hi], index[lo:hi])
+
+    share(N * C, body, least=ceil(LEAST / (H * W)))
+
+
+@jit
+def _forward(x, size, stride, before, dealt, corner, first, best, where, y, index):  # type: ignore[no-untyped-def]
+    W, (_, P, Q), width = x.shape[2], y.shape, best.shape[1]
+    for n in range(len(x)):
+        _deal(x[n], stride, before, dealt)
+        best[:] = -np.inf
+        where[:] = first
+        for r in range(size[0]):
+            for s in range(size[1]):
+                start = r // stride[0] * width + s // stride[1]
+                run = dealt[r % stride[0], s % stride[1]].reshape(-1)[start : start + best.size]
+                _take_larger(run, np.int32(r * W + s), corner.reshape(-1), best.reshape(-1), where.reshape(-1))
+        for p in range(P):
+            _copy(best[p, :Q], y[n, p])
+            _copy(where[p, :Q], index[n, p])
+
+
+@jit
+def _deal(x, stride, before, dealt):  # type: ignore[no-untyped-def]
+    """Row h and column w, counted with the padding, go to dealt[h % stride, w % stride, h // stride, w // stride]."""
+    H, W = x.shape
+    for h in range(min(H, dealt.shape[2] * stride[0] - before[0])):
+        row, r = divmod(h + before[0], stride[0])
+        for s in range(stride[1]):
+            column = max(0, -((s - before[1]) // stride[1]))  # the first that is no padding
+            begin = column * stride[1] + s - before[1]
+            target = dealt[r, s, row, column:]
+            _every(x[h, begin:], stride[1], target[: max(0, (W - begin + stride[1] - 1) // stride[1])])
+
+
+@jit
+def _every(row, step, target):  # type: ignore[no-untyped-def]
+    """Every element of a row, every second one: with steps that are known, vectors; or each after `step`."""
+    if step == 1:
+        _copy(row[: len(target)], target)
+    elif step == 2:
+        for i in range(len(target)):
+            target[i] = row[2 * i]
+    else:
+        for i in range(len(target)):
+            target[i] = row[step * i]
+
+
+@jit
+def _take_larger(run, offset, corner, best, where):  # type: ignore[no-untyped-def]
+    """Of equal elements the first stays; a NaN beats every number, and stays."""
+    for i in range(len(best)):
+        larger = (not run[i] <= best[i]) & (best[i] == best[i])
+        best[i] = run[i] if larger else best[i]
+        where[i] = corner[i] + offset if larger else where[i]
+
+
+@jit
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    for i in range(len(target)):
+        target[i] = source[i]
+
+
+@maxpool2d_backward.kernel("cpu_numba")
+def backward(
+    dy: Array, index: Array, *, x_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Sides, out: Array
+) -> None:
+    planes = x_shape[0] * x_shape[1]
+    dy, index, dx = (array.reshape(planes, -1) for array in (dy, index, out))
+    share(planes, lambda lo, hi: _backward(dy[lo:hi], index[lo:hi], dx[lo:hi]), least=ceil(LEAST / dx[0].size))
+
+
+@jit
+def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
+    for n in range(len(dy)):
+        gradient, places, target = dy[n], index[n], dx[n]
+        target[:] = 0
+        for i in range(len(gradient)):
+            target[np.uint32(places[i])] += gradient[i]
