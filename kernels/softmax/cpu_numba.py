@@ -4,8 +4,8 @@ Math     y = exp(x − max) / Σ exp(x − max);  dx = y · (dy − Σ dy · y)
 Shapes   all (N, K)
 Threads  each has a contiguous part of the rows
 Traffic  y is written three times; the rows of a part stay in the second-level cache
-Change   against cpu_numpy: no temporaries, and threads. A compiled float32 exponential is no vector code without Intel's
-         library of such functions, and slower than NumPy's
+Change   against cpu_numpy: no temporaries, and threads. A compiled exponential is no vector code without Intel's library
+         of such functions, and slower than NumPy's
 """
 
 from math import ceil
@@ -21,18 +21,17 @@ from ..compiled import LEAST, jit
 
 @softmax.kernel("cpu_numba")
 def forward(x: Array, *, out: Array) -> None:
-    share(len(x), lambda lo, hi: probabilities(x[lo:hi], out[lo:hi]), least=ceil(LEAST / x.shape[1]))
+    share(len(x), lambda lo, hi: _forward(x[lo:hi], out[lo:hi]), least=ceil(LEAST / x.shape[1]))
 
 
-def probabilities(x: Array, y: Array) -> None:
-    """Softmax of rows x into y."""
+def _forward(x: Array, y: Array) -> None:
     np.subtract(x, x.max(axis=1, keepdims=True), out=y)
     np.exp(y, out=y)
-    normalise(y)
+    _normalise(y)
 
 
 @jit
-def normalise(y):  # type: ignore[no-untyped-def]
+def _normalise(y):  # type: ignore[no-untyped-def]
     """Divide each row by its sum."""
     for n in range(len(y)):
         row, total = y[n], y.dtype.type(0)
