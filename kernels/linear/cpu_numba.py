@@ -1,13 +1,15 @@
-"""linear as matrix products by BLAS, a block of features for each thread.
+"""linear as matrix products by BLAS, a block of features after the other in each thread.
 
 Math     y = x·wᵀ + b;  dx = dy·w;  dw = dyᵀ·x;  db = Σ_n dy
 Shapes   x (N, C), w (K, C), y (N, K)
 Threads  each has blocks of K (forward, weights) or of C (data). A block is as wide on every machine, so that the result
          does not depend on how many threads there are
 Traffic  w, or dw, once; the smaller x, y once for each block
-Change   against cpu_numpy: the bias is added while the block is in the cache, and threads that do not spin
+Change   against cpu_numpy: our threads, which do not spin when they wait, and the bias while a block is in the cache.
+         For the weights BLAS is called from compiled code: matmul goes without it for the products of one image
 """
 
+from collections.abc import Callable
 from math import ceil
 
 import numpy as np
@@ -17,58 +19,37 @@ from alexnet_np.ops import linear, linear_backward_data, linear_backward_weights
 from alexnet_np.parallel import share
 
 from ..blas import gemm
-from ..compiled import LEAST, jit
+from ..compiled import LEAST
 
-STEP = 256  # features in a block
+STEP = 512  # features in a block
 
 
-def _share(features: int, other: int, body):  # type: ignore[no-untyped-def]
-    """body(lo, hi) over parts of the features that begin where a block begins."""
-    blocks = ceil(features / STEP)
-    share(blocks, lambda lo, hi: body(lo * STEP, min(hi * STEP, features)), least=ceil(LEAST / (STEP * other)))
+def _blocks(features: int, weights: int, body: Callable[[slice], None]) -> None:
+    """body(block) for every block of the features, each thread some of them."""
+
+    def part(lo: int, hi: int) -> None:
+        for start in range(lo * STEP, min(hi * STEP, features), STEP):
+            body(slice(start, min(start + STEP, features)))
+
+    share(ceil(features / STEP), part, least=ceil(LEAST * features / (weights * STEP)))
 
 
 @linear.kernel("cpu_numba")
 def forward(x: Array, w: Array, b: Array, *, out: Array) -> None:
-    _share(len(w), w.shape[1], lambda lo, hi: _forward(x, w, b, lo, hi, STEP, out))
+    def product(block: slice) -> None:
+        np.matmul(x, w[block].T, out=out[:, block])
+        out[:, block] += b[block]
 
-
-@jit
-def _forward(x, w, b, lo, hi, step, y):  # type: ignore[no-untyped-def]
-    for k in range(lo, hi, step):
-        stop = min(k + step, hi)
-        gemm(x, False, w[k:stop], True, y[:, k:stop], False)
-        for n in range(len(y)):
-            _add(b[k:stop], y[n, k:stop])
-
-
-@jit
-def _add(b, y):  # type: ignore[no-untyped-def]
-    for k in range(len(y)):
-        y[k] += b[k]
+    _blocks(len(w), w.size, product)
 
 
 @linear_backward_data.kernel("cpu_numba")
 def backward_data(dy: Array, w: Array, *, out: Array) -> None:
-    _share(w.shape[1], len(w), lambda lo, hi: _backward_data(dy, w, lo, hi, STEP, out))
-
-
-@jit
-def _backward_data(dy, w, lo, hi, step, dx):  # type: ignore[no-untyped-def]
-    for c in range(lo, hi, step):
-        stop = min(c + step, hi)
-        gemm(dy, False, w[:, c:stop], False, dx[:, c:stop], False)
+    _blocks(w.shape[1], w.size, lambda block: np.matmul(dy, w[:, block], out=out[:, block]))
 
 
 @linear_backward_weights.kernel("cpu_numba")
 def backward_weights(dy: Array, x: Array, *, out: tuple[Array, Array]) -> None:
     dw, db = out
-    _share(len(dw), x.shape[1], lambda lo, hi: _backward_weights(dy, x, lo, hi, STEP, dw))
+    _blocks(len(dw), dw.size, lambda block: gemm(dy[:, block], True, x, False, dw[block], False))
     np.sum(dy, axis=0, out=db)
-
-
-@jit
-def _backward_weights(dy, x, lo, hi, step, dw):  # type: ignore[no-untyped-def]
-    for k in range(lo, hi, step):
-        stop = min(k + step, hi)
-        gemm(dy[:, k:stop], True, x, False, dw[k:stop], False)
