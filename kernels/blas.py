@@ -7,7 +7,6 @@ calls them can be kept on the disk.
 from typing import Any
 
 import llvmlite.binding as llvm
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -26,7 +25,7 @@ INT = ir.IntType(32)
 
 @jit
 def gemm(a, a_transposed, b, b_transposed, c, add):  # type: ignore[no-untyped-def]
-    """C = A·B, or C += A·B where `add`, with A or B transposed first; rows contiguous, one dtype. No shape is checked."""
+    """C = A·B, or C += A·B where `add`, with A or B transposed first; rows contiguous, no shape is checked."""
     (m, n), k = c.shape, a.shape[0] if a_transposed else a.shape[1]
     # BLAS counts along columns. What it takes for the columns are our rows: it is given Cᵀ = Bᵀ·Aᵀ.
     _gemm(b_transposed, a_transposed, n, m, k, b, a, c, add)
@@ -60,8 +59,8 @@ def _gemm(
 
         one, zero = ir.Constant(number, 1), ir.Constant(number, 0)
         beta = place(builder.select(cgutils.is_not_null(builder, add), one, zero))
-        parts = [*map(flag, transposed), *map(count, (n, m, k)), place(one), *matrix(b_type, b), *matrix(a_type, a), beta,
-                 *matrix(c_type, c)]  # fmt: skip
+        sizes = [*map(flag, transposed), *map(count, (n, m, k))]
+        parts = [*sizes, place(one), *matrix(b_type, b), *matrix(a_type, a), beta, *matrix(c_type, c)]
         pointer = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [pointer] * 13)
         name = f"alexnet_np_{'s' if single else 'd'}gemm"

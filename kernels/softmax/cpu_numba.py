@@ -4,8 +4,8 @@ Math     y = exp(x − max) / Σ exp(x − max);  dx = y · (dy − Σ dy · y)
 Shapes   all (N, K)
 Threads  each has a contiguous part of the rows
 Traffic  y is written three times; the rows of a part stay in the second-level cache
-Change   against cpu_numpy: no temporaries, and threads. A compiled exponential is no vector code without Intel's library
-         of such functions, and slower than NumPy's
+Change   against cpu_numpy: no temporaries, and threads. A compiled exponential is no vector code, unless a library of
+         Intel's is there, and slower than NumPy's
 """
 
 from math import ceil
