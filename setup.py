@@ -35,6 +35,8 @@ setup(
         "matplotlib>=3.9",
         "rich>=13",
         "jinja2>=3.1",
+        # Whose BLAS compiled kernels call.
+        "scipy>=1.11",
         "threadpoolctl>=3.5",
         "tyro>=0.9",
         "pooch>=1.8",

@@ -22,7 +22,31 @@ from alexnet_np.operation import Kernel
 # Whose functions belong to a kernel's source. Philox is left out, where every change is the same mistake: another mask.
 HELPERS = ("alexnet_np.kernels.", "alexnet_np.ops.im2col", "alexnet_np.ops.windows")
 # The cases are small; with these a kernel goes through them in several chunks, as it goes through large arrays.
-SMALL: dict[str, Any] = {"images_at_a_time": lambda bytes_per_image, images: min(images, 2), "STEP": 8}
+SMALL: dict[str, Any] = {
+    "images_at_a_time": lambda bytes_per_image, images: min(images, 2),
+    "rows_at_a_time": lambda bytes_per_row, rows: min(rows, 2),
+    "STEP": 8,
+}
+
+
+def _two_parts(n: int, body: Callable[[int, int], Any], **_: Any) -> None:
+    """In place of `share`: no thread goes on where an altered kernel is stopped."""
+    for part in ((0, n // 2), (n // 2, n)):
+        if part[0] < part[1]:
+            body(*part)
+
+
+def _checked_gemm(a: Array, a_transposed: bool, b: Array, b_transposed: bool, c: Array, add: bool) -> None:
+    """In place of BLAS, which writes where it is told to, and altered kernels may tell it anything."""
+    product = (a.T if a_transposed else a) @ (b.T if b_transposed else b)
+    if product.shape != c.shape:
+        raise ValueError(f"a product of shape {product.shape} for {c.shape}")
+    c[...] = c + product if add else product
+
+
+# Compiled kernels run as they are written, in Python: what is compiled does not see where an array ends.
+SAFE: dict[str, Any] = {"share": _two_parts, "gemm": _checked_gemm}
+COMPILED = ("alexnet_np.kernels.blas", "alexnet_np.kernels.philox")  # these stay as they are
 
 Rung = dict[str, Kernel]  # for each backward of an operation, the kernel to use
 
@@ -38,12 +62,13 @@ class Family(NamedTuple):
 def families() -> Iterator[Family]:
     """One for each file of backward kernels of a backend that can run here."""
     for op in [op for op in load_kernels().values() if op.backward]:
-        bodies: dict[str, list[Any]] = {}
+        bodies: dict[tuple[str, str], list[Any]] = {}
         for kernel in (kernel for name in op.backward for kernel in OPS[name].kernels.values()):
             parts = (kernel.body, kernel.workspace, kernel.prepare)
-            bodies.setdefault(kernel.body.__module__, []).extend(part for part in parts if part)
-        for module, roots in bodies.items():
-            yield Family(op, module.rpartition(".")[2], {module: set(), **used_by(roots)})
+            file = kernel.body.__module__, kernel.key.partition("/")[0]
+            bodies.setdefault(file, []).extend(part for part in parts if part)
+        for (module, backend), roots in bodies.items():
+            yield Family(op, backend, {module: set(), **used_by(roots)})
 
 
 def used_by(roots: list[Any]) -> dict[str, set[str]]:
@@ -53,7 +78,7 @@ def used_by(roots: list[Any]) -> dict[str, set[str]]:
     while waiting:
         function = waiting.pop()
         module, name = function.__module__, function.__name__
-        if name in SMALL or name in found.setdefault(module, set()):
+        if name in SMALL or module in COMPILED or name in found.setdefault(module, set()):
             continue
         found[module].add(name)
         scope = vars(sys.modules[module])
@@ -82,7 +107,8 @@ def load(family: Family, altered: str = "", text: str = "") -> dict[str, Rung]:
             module = sys.modules[name]
             file = str(module.__file__)
             scopes[name] = {"__name__": name, "__package__": module.__package__, "__file__": file}
-            exec(compile(text if name == altered else source(name), file, "exec"), scopes[name])
+            with _not_compiled():
+                exec(compile(text if name == altered else source(name), file, "exec"), scopes[name])
         made = {name: dict(OPS[name].kernels) for name in family.op.backward}
     finally:
         for op, table in tables.items():
@@ -94,13 +120,27 @@ def load(family: Family, altered: str = "", text: str = "") -> dict[str, Rung]:
             # What one of these modules imported from another is the original's; it gets the new one's.
             home = scopes.get(getattr(value, "__module__", ""), {})
             scope[name] = home.get(getattr(value, "__name__", ""), value)
-        scope.update({name: value for name, value in SMALL.items() if name in scope})
+        scope.update({name: value for name, value in {**SMALL, **SAFE}.items() if name in scope})
     rungs = sorted({key.removeprefix(family.backend) for kernels in made.values() for key in kernels})
     default = family.backend
     return {
         rung: {name: kernels.get(default + rung) or kernels[default] for name, kernels in made.items() if kernels}
         for rung in rungs
     }
+
+
+@contextmanager
+def _not_compiled() -> Iterator[None]:
+    """Where the file that compiles kernels is loaded, it leaves functions as they are for the length of the block."""
+    compiled = sys.modules.get("alexnet_np.kernels.compiled")
+    jit = compiled and compiled.jit
+    try:
+        if compiled:
+            compiled.jit = lambda function: function
+        yield
+    finally:
+        if compiled:
+            compiled.jit = jit
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Matrix products by BLAS from inside compiled code, where no interpreter can be asked for one.
 
-SciPy says where in memory its BLAS has sgemm and dgemm; LLVM gets these addresses under names, so that compiled code that
-calls them can be kept on the disk.
+SciPy says where in memory its BLAS has sgemm and dgemm; LLVM gets these addresses under names, so that compiled code
+that calls them can be kept on the disk.
 """
 
 from typing import Any

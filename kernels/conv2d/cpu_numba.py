@@ -19,23 +19,18 @@ from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
-from .. import chunks
 from ..blas import gemm
+from ..chunks import rows_at_a_time
 from ..compiled import jit
 from . import cpu_numba_direct, cpu_numba_im2col  # noqa: F401 (the lower rungs register with this one)
 from .columns import gather, scatter
-
-
-def _step(total: int, bytes_each: int) -> int:
-    """How many of `total` rows stay in the cache, in steps of about the same length."""
-    return ceil(total / ceil(total * bytes_each / chunks.BYTES))
 
 
 @conv2d.kernel("cpu_numba")
 def forward(x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, groups: int, out: Array) -> None:
     (N, K, P, Q), rows = out.shape, w[0].size
     before, filters = (padding[0][0], padding[1][0]), w.reshape(K, rows)
-    step = _step(P, rows * Q * x.itemsize)
+    step = rows_at_a_time(rows * Q * x.itemsize, P)
     parts = ceil(P / step)
     y = out.reshape(N, K, P * Q)
 
@@ -77,7 +72,7 @@ def backward_data(
 ) -> None:
     (N, K, P, Q), (R, S), channels = dy.shape, w.shape[2:], w.shape[1]
     before, filters = (padding[0][0], padding[1][0]), w.reshape(K, channels * R * S)
-    step = _step(channels, R * S * P * Q * dy.itemsize)
+    step = rows_at_a_time(R * S * P * Q * dy.itemsize, channels)
     gradient, dx = dy.reshape(N, K, P * Q), out.reshape(N * groups, channels, *x_shape[2:])
 
     def body(lo: int, hi: int) -> None:
@@ -128,7 +123,7 @@ def backward_weights(
     dw, db = out
     (N, K, P, Q), rows = dy.shape, dw[0].size
     before, gradient = (padding[0][0], padding[1][0]), dy.reshape(N, K, P * Q)
-    step, bundles = _step(P, rows * Q * x.itemsize), len(workspace)
+    step, bundles = rows_at_a_time(rows * Q * x.itemsize, P), len(workspace)
     sums, sums_of_dy = workspace[:, :, :rows], workspace[:, :, rows]
 
     def body(lo: int, hi: int) -> None:
