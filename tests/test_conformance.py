@@ -10,11 +10,13 @@ import pytest
 
 import alexnet_np as anp
 from alexnet_np import ops
-from alexnet_np.conformance import Nonconforming, check_kernel
+from alexnet_np.conformance import Nonconforming, check_kernel, run
 from alexnet_np.dispatch import OPS, Op
 from alexnet_np.ops.cases import cases
 
 KERNELS = [(op, key) for op in anp.load_kernels().values() for key in op.kernels]
+# Those that BLAS's own threads compute are as BLAS is.
+COMPILED = [(op, key) for op, key in KERNELS if key.startswith("cpu_numba") and key != "cpu_numba/im2col"]
 DTYPES = [np.float32, np.float64]
 
 
@@ -36,16 +38,40 @@ def test_kernel_conforms(op: Op, key: str, dtype: Any) -> None:
 @pytest.mark.parametrize(("op", "key"), KERNELS, ids=[f"{op.name}-{key}" for op, key in KERNELS])
 def test_kernel_conforms_in_small_pieces(op: Op, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cases are small, so that a kernel would take each in one piece; large arrays go through it in several."""
-    monkeypatch.setattr("alexnet_np.kernels.chunks.BYTES", 1)
-    module = sys.modules[op.find(key).body.__module__]
-    if hasattr(module, "STEP"):
-        monkeypatch.setattr(module, "STEP", 8)
-    op.changed()  # workspaces are as large as the pieces
-    try:
+    with small_pieces(op, key, monkeypatch, threads=3):
         for case in cases(op, np.float32):
             check_kernel(op, key, case)
-    finally:
-        op.changed()
+
+
+@pytest.mark.parametrize(("op", "key"), COMPILED, ids=[f"{op.name}-{key}" for op, key in COMPILED])
+def test_the_number_of_threads_changes_no_bit(op: Op, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a resumed training rests on: the same weights on a machine with more CPUs."""
+    found = []
+    for threads in (1, 2, 3):
+        with small_pieces(op, key, monkeypatch, threads):
+            found.append([run(op, key, case) for case in cases(op, np.float32)])
+    for alone, *shared in zip(*found, strict=True):
+        for other in shared:
+            for name, array in alone.items():
+                np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+@contextmanager
+def small_pieces(op: Op, key: str, monkeypatch: pytest.MonkeyPatch, threads: int) -> Iterator[None]:
+    before = anp.threads()
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet_np.kernels.chunks.BYTES", 1)
+        module = sys.modules[op.find(key).body.__module__]
+        for name, value in {"STEP": 8, "LEAST": 1}.items():
+            if hasattr(module, name):
+                patch.setattr(module, name, value)
+        anp.set_threads(threads)
+        op.changed()  # workspaces are as large as the pieces
+        try:
+            yield
+        finally:
+            anp.set_threads(before)
+    op.changed()
 
 
 @contextmanager

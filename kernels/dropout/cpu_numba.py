@@ -7,6 +7,7 @@ Traffic  the least: x and y once. The ten rounds of a block, in vectors of block
 Change   against cpu_numpy: the words never leave the cache, and threads
 """
 
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, ou
         part = slice(4 * lo, 4 * hi)
         _keep(x[part], np.uint64(lo), key0, key1, least, factor, np.empty((4, STEP), np.uint32), y[part])
 
-    share(-(-x.size // 4), body, least=LEAST // 8)
+    share(ceil(x.size / 4), body, least=ceil(LEAST / 8))
 
 
 @jit
