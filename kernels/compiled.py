@@ -12,11 +12,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numba import njit
 from numba.core import event
 from numba.core.caching import IndexDataCacheFile
 
 FLAGS = {"contract", "reassoc", "nsz", "arcp"}
+unsigned = (
+    np.uintp
+)  # of an index: one that may be negative is looked at each time, and a loop of them is no vector code
 LEAST = 1 << 15  # elements that are worth a thread
 HERE = Path(__file__).parent
 

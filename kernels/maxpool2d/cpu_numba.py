@@ -18,7 +18,7 @@ from alexnet_np.ops import maxpool2d, maxpool2d_backward
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
-from ..compiled import LEAST, jit
+from ..compiled import LEAST, jit, unsigned
 
 
 @maxpool2d.kernel("cpu_numba")
@@ -33,18 +33,21 @@ def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Ar
     corner[:, :Q] = rows[:, None] * W + columns
     first[:, :Q] = rows.clip(0)[:, None] * W + columns.clip(0)
 
+    corner, first = corner.reshape(-1), first.reshape(-1)
+
     def body(lo: int, hi: int) -> None:
         # One row more than windows reach, since the runs begin anywhere in a row.
         dealt = np.full((*stride, P + (size[0] - 1) // stride[0] + 1, width), -np.inf, x.dtype)
-        best, where = np.empty((P, width), x.dtype), np.empty((P, width), np.int32)
-        _forward(x[lo:hi], size, stride, before, dealt, corner, first, best, where, y[lo:hi], index[lo:hi])
+        runs = dealt.reshape(stride[0] * stride[1], -1)
+        best, where = np.empty(P * width, x.dtype), np.empty(P * width, np.int32)
+        _forward(x[lo:hi], size, stride, before, dealt, runs, corner, first, best, where, y[lo:hi], index[lo:hi])
 
     share(N * C, body, least=ceil(LEAST / (H * W)))
 
 
 @jit
-def _forward(x, size, stride, before, dealt, corner, first, best, where, y, index):  # type: ignore[no-untyped-def]
-    W, (_, P, Q), width = x.shape[2], y.shape, best.shape[1]
+def _forward(x, size, stride, before, dealt, runs, corner, first, best, where, y, index):  # type: ignore[no-untyped-def]
+    W, (_, P, Q), width = x.shape[2], y.shape, dealt.shape[3]
     for n in range(len(x)):
         _deal(x[n], stride, before, dealt)
         best[:] = -np.inf
@@ -52,37 +55,31 @@ def _forward(x, size, stride, before, dealt, corner, first, best, where, y, inde
         for r in range(size[0]):
             for s in range(size[1]):
                 start = r // stride[0] * width + s // stride[1]
-                run = dealt[r % stride[0], s % stride[1]].reshape(-1)[start : start + best.size]
-                _take_larger(run, np.int32(r * W + s), corner.reshape(-1), best.reshape(-1), where.reshape(-1))
+                run = runs[r % stride[0] * stride[1] + s % stride[1], start : start + best.size]
+                _take_larger(run, np.int32(r * W + s), corner, best, where)
         for p in range(P):
-            _copy(best[p, :Q], y[n, p])
-            _copy(where[p, :Q], index[n, p])
+            for q in range(Q):
+                i = unsigned(p * width + q)
+                y[n, p, unsigned(q)], index[n, p, unsigned(q)] = best[i], where[i]
 
 
 @jit
 def _deal(x, stride, before, dealt):  # type: ignore[no-untyped-def]
     """Row h and column w, counted with the padding, go to dealt[h % stride, w % stride, h // stride, w // stride]."""
     H, W = x.shape
-    for h in range(min(H, dealt.shape[2] * stride[0] - before[0])):
-        row, r = divmod(h + before[0], stride[0])
-        for s in range(stride[1]):
-            column = max(0, -((s - before[1]) // stride[1]))  # the first that is no padding
-            begin = column * stride[1] + s - before[1]
-            target = dealt[r, s, row, column:]
-            _every(x[h, begin:], stride[1], target[: max(0, (W - begin + stride[1] - 1) // stride[1])])
-
-
-@jit
-def _every(row, step, target):  # type: ignore[no-untyped-def]
-    """Every element of a row, every second one: with steps that are known, vectors; or each after `step`."""
-    if step == 1:
-        _copy(row[: len(target)], target)
-    elif step == 2:
-        for i in range(len(target)):
-            target[i] = row[2 * i]
-    else:
-        for i in range(len(target)):
-            target[i] = row[step * i]
+    rows, step = dealt.shape[2] * stride[0], stride[1]
+    for s in range(step):
+        column = max(0, -((s - before[1]) // step))  # the first that is no padding
+        begin = column * step + s - before[1]
+        count = min((W - begin + step - 1) // step, dealt.shape[3] - column)
+        for h in range(min(H, rows - before[0])):
+            row, r = divmod(h + before[0], stride[0])
+            if step == 2:  # a step that is known makes vectors
+                for i in range(count):
+                    dealt[r, s, row, unsigned(column + i)] = x[h, unsigned(begin + 2 * i)]
+            else:
+                for i in range(count):
+                    dealt[r, s, row, unsigned(column + i)] = x[h, unsigned(begin + step * i)]
 
 
 @jit
@@ -92,12 +89,6 @@ def _take_larger(run, offset, corner, best, where):  # type: ignore[no-untyped-d
         larger = (not run[i] <= best[i]) & (best[i] == best[i])
         best[i] = run[i] if larger else best[i]
         where[i] = corner[i] + offset if larger else where[i]
-
-
-@jit
-def _copy(source, target):  # type: ignore[no-untyped-def]
-    for i in range(len(target)):
-        target[i] = source[i]
 
 
 @maxpool2d_backward.kernel("cpu_numba")
@@ -115,4 +106,4 @@ def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
         gradient, places, target = dy[n], index[n], dx[n]
         target[:] = 0
         for i in range(len(gradient)):
-            target[np.uint32(places[i])] += gradient[i]
+            target[unsigned(places[i])] += gradient[i]
