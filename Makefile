@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # A test on each core, so BLAS gets one thread in each: two of its threads that wait for a busy core lose milliseconds.
-PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+PYTEST := ALEXNET_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 .PHONY: demo test setup check study clean
 

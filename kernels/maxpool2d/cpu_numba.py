@@ -86,9 +86,15 @@ def _deal(x, stride, before, dealt):  # type: ignore[no-untyped-def]
 def _take_larger(run, offset, corner, best, where):  # type: ignore[no-untyped-def]
     """Of equal elements the first stays; a NaN beats every number, and stays."""
     for i in range(len(best)):
-        larger = (not run[i] <= best[i]) & (best[i] == best[i])
-        best[i] = run[i] if larger else best[i]
-        where[i] = corner[i] + offset if larger else where[i]
+        value, so_far, here, there = (
+            run[i],
+            best[i],
+            corner[i] + offset,
+            where[i],
+        )  # read first, so that nothing branches
+        larger = (not value <= so_far) & (so_far == so_far)
+        best[i] = value if larger else so_far
+        where[i] = here if larger else there
 
 
 @maxpool2d_backward.kernel("cpu_numba")

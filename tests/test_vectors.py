@@ -1,0 +1,45 @@
+"""The inner loops of compiled kernels are vector code: seen in the assembly that LLVM made of them."""
+
+import platform
+import re
+from importlib import import_module
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+from numba import njit
+
+from alexnet_np.kernels.compiled import FLAGS
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64") or not llvm.get_host_cpu_features().get("avx2"),
+    reason="reads the assembly of x86-64 with AVX2",
+)
+ROW, NUMBER, INT32 = np.ones(8, np.float32), np.float32(1), np.ones(8, np.int32)
+WORDS, KEY = np.ones(8, np.uint32), np.uint64(1)
+
+# Function, arguments, and an instruction on packed numbers that its loop must have in 256 or 512 bits.
+LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "relu.cpu_numba:_forward": ((ROW, ROW), r"vmovups|vand\w*ps"),
+    "relu.cpu_numba:_backward": ((ROW, ROW, ROW), r"vcmp\w*ps"),
+    "sgd_momentum.cpu_numba:_update": ((ROW, ROW, ROW, NUMBER, NUMBER, NUMBER), r"vf\w+ps"),
+    "lrn.cpu_numba:_five_squares": ((*[ROW] * 5, NUMBER, NUMBER, ROW), r"vf\w+ps"),
+    "lrn.cpu_numba:_times_inverse_power": ((ROW, ROW, NUMBER, ROW), r"vr?sqrt\w*ps"),
+    "lrn.cpu_numba:_add_product_of_five": ((NUMBER, *[ROW] * 7), r"vf\w+ps"),
+    "maxpool2d.cpu_numba:_take_larger": ((ROW, np.int32(1), INT32, ROW, INT32), r"vcmp\w*ps"),
+    "philox:words": ((KEY, KEY, KEY, WORDS, WORDS, WORDS, WORDS), r"vpmuludq"),
+    "conv2d.columns:_add": ((ROW, ROW), r"vaddps"),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_inner_loop_is_vector_code(name: str) -> None:
+    module, function = name.split(":")
+    arguments, instruction = LOOPS[name]
+    compiled = njit(nogil=True, error_model="numpy", fastmath=FLAGS)(
+        getattr(import_module(f"alexnet_np.kernels.{module}"), function).py_func
+    )
+    compiled(*(a.copy() if isinstance(a, np.ndarray) else a for a in arguments))
+    (assembly,) = compiled.inspect_asm().values()
+    assert re.search(rf"\t({instruction})\s.*%[yz]mm", assembly), f"no {instruction} on ymm or zmm registers"
