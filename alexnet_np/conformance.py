@@ -5,13 +5,14 @@ be `Kernel.error` times that of the definition in the same precision, the larges
 tolerance is measured, not guessed.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .backend import Array
-from .dispatch import Op, trace, use
+from .dispatch import NoKernel, Op, trace, use
 from .ops.cases import Case, cases, named_outputs
 
 DRAWS = 5  # of the same case, since the largest of a few rounding errors scatters
@@ -73,6 +74,21 @@ def rounding(op: Op, name: str, dtype: Any) -> dict[str, float]:
         for output, expected in truth.items():
             worst[output] = max(worst.get(output, 0.0), relative_error(plain[output], expected))
     return worst
+
+
+def accepted(op: Op, key: str, cases: Sequence[Case]) -> list[Case]:
+    """Those of the cases that the kernel does not refuse. Raises Nonconforming where that is none."""
+    taken = []
+    for case in cases:
+        with use(**{op.name: key}):
+            try:
+                op.resolve(*map(op.spec, op.inputs, case.arrays), **case.keywords)
+            except NoKernel:
+                continue
+        taken.append(case)
+    if not taken:
+        raise Nonconforming(f"{op.name} {key} refuses every case")
+    return taken
 
 
 def check_kernel(op: Op, key: str, case: Case) -> dict[str, float]:

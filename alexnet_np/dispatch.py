@@ -204,19 +204,28 @@ class Op(Operation):
         warning = None
         if asked:
             try:
-                why = self.refusal(asked, specs, keywords)
+                key = self._rung(asked, specs, keywords)
+                why = self.refusal(key, specs, keywords)
             except ValueError as error:
                 raise ValueError(f"{source}: {error}") from None
             if why is None:
-                return asked, asked, None
+                return key, asked, None
             message = f"{self.name}: {source} asks for {asked}, but {why}"
             if choice.missing == "error":
                 raise NoKernel(f"{message}. {self.overview()}")
             warning = message
         for name in BEST[specs[0].device]:
-            if self.refusal(name, specs, keywords) is None:
-                return name, asked, warning and f"{warning}; running {name}"
+            key = self._rung(name, specs, keywords)
+            if self.refusal(key, specs, keywords) is None:
+                return key, asked, warning and f"{warning}; running {key}"
         raise NoKernel(f"{self.name}: no kernel takes this call on the {specs[0].device}. {self.overview()}")
+
+    def _rung(self, key: str, specs: Any, keywords: dict[str, Any]) -> str:
+        """The key itself, or what its backend chooses for such a call."""
+        self.find(key)
+        backend = backend_of(key)
+        choice = self.choices.get(backend.bodies) if key == backend.name else None
+        return choice(*specs, **keywords) if choice else key
 
     def find(self, key: str) -> Kernel | None:
         """The kernel registered under `key`, its file loaded first; None where there is none."""
@@ -233,6 +242,8 @@ class Op(Operation):
         if why := backend.missing():
             return why
         kernel = self.find(key)
+        if kernel is None and key in self.choices and not specs:
+            return None
         if kernel is None:
             return "it has no such kernel"
         if specs and kernel.refuses is not None and (why := kernel.refuses(*specs, **(keywords or {}))):

@@ -93,6 +93,7 @@ class Operation:
         self._names = frozenset(self.keywords)
         self.static = tuple(name for name in self.keywords if name not in self.dynamic)
         self.kernels: dict[str, Kernel] = {}
+        self.choices: dict[str, Callable[..., str]] = {}
         self._infer: Callable[..., tuple[Spec, ...]] | None = None
         self._flops: Callable[..., int] | None = None
         self._check: Callable[..., None] | None = None
@@ -141,7 +142,7 @@ class Operation:
         """
         if backend_of(key).bodies != key.partition("/")[0]:
             raise ValueError(f"{self.name}: {key} has no kernels of its own; register on {backend_of(key).bodies}")
-        if key in self.kernels:
+        if key in self.kernels or key in self.choices:
             raise ValueError(f"{self.name}: a kernel {key!r} is registered already")
 
         def register(body: Callable[..., None]) -> Callable[..., None]:
@@ -155,6 +156,21 @@ class Operation:
             self.kernels[key] = Kernel(self.name, key, body, workspace, refuses, prepare, error)
             self.changed()
             return body
+
+        return register
+
+    def choose(self, backend: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
+        """Which rung of a backend's ladder runs where only the backend is asked for: from specs and keywords to a key.
+
+        Such a backend has no kernel under its plain name. Raises ValueError for an unknown backend or one that has.
+        """
+        if backend_of(backend).bodies != backend or backend in self.kernels or backend in self.choices:
+            raise ValueError(f"{self.name}: {backend} has its default kernel already, or none of its own")
+
+        def register(function: Callable[..., str]) -> Callable[..., str]:
+            self.choices[backend] = function
+            self.changed()
+            return function
 
         return register
 

@@ -1,158 +1,51 @@
-"""conv2d as matrix products over columns that stay in the cache.
+"""The ladder of compiled convolutions, and which rung runs where none is asked for.
 
-Math     y[n,g] = w[g] @ columns[n,g] + b[g];  dcolumns[n,g] = w[g]ᵀ @ dy[n,g];  dw[g] = Σ_n dy[n,g] @ columns[n,g]ᵀ
-Shapes   w[g] (K/G, C/G·R·S), columns[n,g] (C/G·R·S, P·Q), y[n,g] (K/G, P·Q)
-Threads  each has its images, and calls BLAS, with one thread, on its own. The weights' gradient is added up in bundles
-         of images, as many on every machine, so that the result does not depend on how many threads there are
-Traffic  x, y and w once from memory; columns of one image, or of some rows of its windows, are used where they are made
-Change   against im2col: the columns never reach memory, and nobody waits for BLAS's threads
+    cpu_numba/direct    plain loops
+    cpu_numba/im2col    the columns of the whole batch, then BLAS
+    cpu_numba/columns   columns that stay in a core's cache around BLAS
+    cpu_numba/winograd  Winograd's tiles
+
+Winograd's tiles run two to three times as fast where vectors of channels fill a register and there are so many tiles
+that transforming the filters pays. In float64, which is for checking, the exact sums stay.
 """
 
-from math import ceil
 from typing import Any
 
 import numpy as np
 
-from alexnet_np.backend import Array
 from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
-from alexnet_np.ops.windows import Pair, Sides
-from alexnet_np.parallel import share
+from alexnet_np.ops.windows import Pair
 
-from ..blas import gemm
-from ..chunks import rows_at_a_time
-from ..compiled import jit
-from . import cpu_numba_direct, cpu_numba_im2col  # noqa: F401 (the lower rungs register with this one)
-from .columns import gather, scatter
+from . import cpu_numba_columns, cpu_numba_direct, cpu_numba_im2col  # noqa: F401 (they register themselves)
+from .cpu_numba_winograd import lanes, refuses, tiles
 
-
-@conv2d.kernel("cpu_numba")
-def forward(x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, groups: int, out: Array) -> None:
-    (N, K, P, Q), rows = out.shape, w[0].size
-    before, filters = (padding[0][0], padding[1][0]), w.reshape(K, rows)
-    step = rows_at_a_time(rows * Q * x.itemsize, P)
-    parts = ceil(P / step)
-    y = out.reshape(N, K, P * Q)
-
-    def body(lo: int, hi: int) -> None:
-        columns = np.empty(rows * step * Q, x.dtype)
-        _forward(x, filters, b, w.shape[2:], stride, before, groups, step, lo, hi, columns, Q, y)
-
-    share(N * parts, body)
+LEAST_LANES = 8  # of float32: half a register of AVX-512, a whole one of AVX2
+LEAST_TILES = 96  # in the batch: below, more time goes to the filters than to the images
 
 
-@jit
-def _forward(x, w, b, size, stride, before, groups, step, lo, hi, columns, Q, y):  # type: ignore[no-untyped-def]
-    P, (K, rows), channels = y.shape[2] // Q, w.shape, x.shape[1] // groups
-    filters, parts = K // groups, (P + step - 1) // step
-    for part in range(lo, hi):
-        n, top = part // parts, part % parts * step
-        bottom = min(top + step, P)
-        pixels = (bottom - top) * Q
-        block = columns[: rows * pixels]
-        for g in range(groups):
-            k = g * filters
-            image = x[n, g * channels : (g + 1) * channels]
-            gather(image, size, stride, before, 0, top, block.reshape(rows, bottom - top, Q))
-            product = y[n, k : k + filters, top * Q : bottom * Q]
-            gemm(w[k : k + filters], False, block.reshape(rows, pixels), False, product, False)
-            for i in range(filters):
-                _add_number(y[n, k + i, top * Q : bottom * Q], b[k + i])
+def _rung(images: int, w: tuple[int, ...], outputs: Pair, stride: Pair, groups: int, dtype: Any) -> str:
+    if (
+        dtype == np.float32
+        and refuses(w[2:], stride) is None
+        and lanes(dtype, w[1], w[0] // groups) >= LEAST_LANES
+        and images * tiles(w[2], outputs) >= LEAST_TILES
+    ):
+        return "cpu_numba/winograd"
+    return "cpu_numba/columns"
 
 
-@jit
-def _add_number(y, number):  # type: ignore[no-untyped-def]
-    for i in range(len(y)):
-        y[i] += number
+@conv2d.choose("cpu_numba")
+def _(x: Spec, w: Spec, b: Spec, *, stride: Pair, padding: Any, groups: int) -> str:
+    y = conv2d.infer(x, w, b, stride=stride, padding=padding, groups=groups)[0]
+    return _rung(x.shape[0], w.shape, (y.shape[2], y.shape[3]), stride, groups, x.dtype)
 
 
-@conv2d_backward_data.kernel("cpu_numba")
-def backward_data(
-    dy: Array, w: Array, *, x_shape: tuple[int, ...], stride: Pair, padding: Sides, groups: int, out: Array
-) -> None:
-    (N, K, P, Q), (R, S), channels = dy.shape, w.shape[2:], w.shape[1]
-    before, filters = (padding[0][0], padding[1][0]), w.reshape(K, channels * R * S)
-    step = rows_at_a_time(R * S * P * Q * dy.itemsize, channels)
-    gradient, dx = dy.reshape(N, K, P * Q), out.reshape(N * groups, channels, *x_shape[2:])
-
-    def body(lo: int, hi: int) -> None:
-        columns = np.empty((step * R * S, P, Q), dy.dtype)
-        _backward_data(gradient, filters, (R, S), stride, before, groups, lo, hi, columns, dx)
-
-    share(N * groups * ceil(channels / step), body)
+@conv2d_backward_data.choose("cpu_numba")
+def _(dy: Spec, w: Spec, *, stride: Pair, groups: int, **_: Any) -> str:
+    return _rung(dy.shape[0], w.shape, (dy.shape[2], dy.shape[3]), stride, groups, dy.dtype)
 
 
-@jit
-def _backward_data(dy, w, size, stride, before, groups, lo, hi, columns, dx):  # type: ignore[no-untyped-def]
-    filters, window = len(w) // groups, size[0] * size[1]
-    channels, step = dx.shape[1], len(columns) // window
-    parts = (channels + step - 1) // step
-    for part in range(lo, hi):
-        plane, first = part // parts, part % parts * step
-        n, g = divmod(plane, groups)
-        stop = min(first + step, channels)
-        block = columns[: (stop - first) * window]
-        weights = w[g * filters : (g + 1) * filters, first * window : stop * window]
-        gemm(weights, True, dy[n, g * filters : (g + 1) * filters], False, block.reshape(len(block), -1), False)
-        target = dx[plane, first:stop]
-        target[:] = 0
-        scatter(block, size, stride, before, 0, target)
-
-
-def _bundles(images: int) -> int:
-    """Into how many sums the images are divided: enough for many threads, and few beside the images."""
-    return max(min(images, 2), min(images // 8, 16))
-
-
-def _sums(dy: Spec, x: Spec, *, w_shape: tuple[int, ...], **_: Any) -> Spec:
-    return Spec((_bundles(x.shape[0]), w_shape[0], w_shape[1] * w_shape[2] * w_shape[3] + 1), dy.dtype)
-
-
-@conv2d_backward_weights.kernel("cpu_numba", workspace=_sums)
-def backward_weights(
-    dy: Array,
-    x: Array,
-    *,
-    w_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Sides,
-    groups: int,
-    out: tuple[Array, Array],
-    workspace: Array,
-) -> None:
-    dw, db = out
-    (N, K, P, Q), rows = dy.shape, dw[0].size
-    before, gradient = (padding[0][0], padding[1][0]), dy.reshape(N, K, P * Q)
-    step, bundles = rows_at_a_time(rows * Q * x.itemsize, P), len(workspace)
-    sums, sums_of_dy = workspace[:, :, :rows], workspace[:, :, rows]
-
-    def body(lo: int, hi: int) -> None:
-        columns = np.empty(rows * step * Q, x.dtype)
-        for i in range(lo, hi):
-            images = slice(i * N // bundles, (i + 1) * N // bundles)
-            _backward_weights(
-                gradient[images], x[images], w_shape[2:], stride, before, groups, step, columns, Q, sums[i]
-            )
-            np.sum(gradient[images], axis=(0, 2), out=sums_of_dy[i])
-
-    share(bundles, body)
-    filters = dw.reshape(K, rows)
-    share(K, lambda lo, hi: np.sum(sums[:, lo:hi], axis=0, out=filters[lo:hi]))
-    np.sum(sums_of_dy, axis=0, out=db)
-
-
-@jit
-def _backward_weights(dy, x, size, stride, before, groups, step, columns, Q, dw):  # type: ignore[no-untyped-def]
-    P, (K, rows), channels = dy.shape[2] // Q, dw.shape, x.shape[1] // groups
-    filters = K // groups
-    for n in range(len(x)):
-        for top in range(0, P, step):
-            bottom = min(top + step, P)
-            pixels = (bottom - top) * Q
-            block = columns[: rows * pixels]
-            for g in range(groups):
-                k = g * filters
-                image = x[n, g * channels : (g + 1) * channels]
-                gather(image, size, stride, before, 0, top, block.reshape(rows, bottom - top, Q))
-                gradient = dy[n, k : k + filters, top * Q : bottom * Q]
-                gemm(gradient, False, block.reshape(rows, pixels), True, dw[k : k + filters], n > 0 or top > 0)
+@conv2d_backward_weights.choose("cpu_numba")
+def _(dy: Spec, x: Spec, *, w_shape: tuple[int, ...], stride: Pair, groups: int, **_: Any) -> str:
+    return _rung(dy.shape[0], w_shape, (dy.shape[2], dy.shape[3]), stride, groups, dy.dtype)

@@ -1,0 +1,123 @@
+"""Matrix products held in registers: C (+)= A·B, with B's columns in panels of four vectors.
+
+Math     C[i,j] (+)= Σ_k A[i,k]·B[k,j]
+Shapes   A (m, k) with any two strides, so that A and Aᵀ cost the same; B (k, n) and C (m, n) with contiguous rows, n a
+         multiple of the vector. B may be packed: its panels one behind the other, each (k, width) and contiguous
+Threads  none: a serial core, for a thread's share of a larger whole
+Traffic  a panel of B stays in the cache for all rows of A; nothing is copied, because whoever makes B packs it
+Change   against BLAS: no packing inside, so that small m and k run at full rate too. 6 × 4 vectors of C stay in 24
+         registers over all k; each step loads 4 vectors of B, and 6 numbers of A into every lane
+"""
+
+from typing import Any
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .compiled import jit
+from .static import StaticType
+from .vector import Vectors, integer
+
+ROWS = 6  # of C in registers
+WIDTH = 4  # vectors in a row of them: a panel
+
+
+@jit
+def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add):  # type: ignore[no-untyped-def]
+    """C = A·B, or C += A·B where `add` is 1, in vectors of type `vector` = Static(itemsize, lanes).
+
+    a, b, c: addresses. a_row, a_k, b_row, c_row: bytes from one row or one k to the next, b_row = 0 where B is packed.
+    n counts vectors.
+    """
+    size = vector_bytes(vector)
+    for j in range(0, n, 4):
+        columns, width = c + j * size, min(n - j, 4)
+        panel, b_k = (b + j * size, b_row) if b_row else (b + j * size * k, width * size)
+        if width == 4:
+            _strip(vector, 4, a, a_row, a_k, panel, b_k, columns, c_row, m, k, add)
+        elif width == 3:
+            _strip(vector, 3, a, a_row, a_k, panel, b_k, columns, c_row, m, k, add)
+        elif width == 2:
+            _strip(vector, 2, a, a_row, a_k, panel, b_k, columns, c_row, m, k, add)
+        else:
+            _strip(vector, 1, a, a_row, a_k, panel, b_k, columns, c_row, m, k, add)
+
+
+@intrinsic
+def vector_bytes(_: Any, vector: Any) -> Any:
+    """The size of a vector, known when the code is compiled."""
+    itemsize, lanes = vector.value
+    return types.int64(vector), lambda *_: integer(itemsize * lanes)
+
+
+@intrinsic
+def item_bytes(_: Any, vector: Any) -> Any:
+    """The size of a number in a vector."""
+    return types.int64(vector), lambda *_: integer(vector.value[0])
+
+
+@intrinsic
+def zero(_: Any, vector: Any, address: Any, count: Any) -> Any:
+    """So many vectors of zeros."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        v = Vectors(builder, *vector.value)
+        with cgutils.for_range(builder, arguments[2]) as loop:
+            v.store(v.constant(0), v.at(arguments[1], builder.mul(loop.index, integer(v.bytes))))
+        return context.get_dummy_value()
+
+    return types.void(vector, types.int64, types.int64), generate
+
+
+@intrinsic
+def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
+           k: Any, add: Any) -> Any:  # fmt: skip
+    """One panel of C: all its rows, ROWS at a time."""
+    if not isinstance(vector, StaticType) or not isinstance(width, types.IntegerLiteral):
+        return None
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        _, _, a, a_row, a_k, b, b_k, c, c_row, m, k, add = arguments
+        v = Vectors(builder, *vector.value)
+
+        def tile(first: Any, rows: int) -> None:
+            tile_of_a, tile_of_c = (builder.add(p, builder.mul(first, s)) for p, s in ((a, a_row), (c, c_row)))
+            _tile(v, rows, width.literal_value, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add)
+
+        whole = builder.sdiv(m, integer(ROWS))
+        with cgutils.for_range(builder, whole) as loop:
+            tile(builder.mul(loop.index, integer(ROWS)), ROWS)
+        done = builder.mul(whole, integer(ROWS))
+        left = builder.sub(m, done)
+        for rows in range(1, ROWS):
+            with builder.if_then(builder.icmp_signed("==", left, integer(rows))):
+                tile(done, rows)
+        return context.get_dummy_value()
+
+    return types.void(vector, width, *[types.int64] * 10), generate
+
+
+def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add: Any) -> None:
+    """The code of `rows` × `width` vectors of C, which stay in registers over all k."""
+    builder = v.builder
+    sums = [[cgutils.alloca_once(builder, v.type) for _ in range(width)] for _ in range(rows)]
+    places = [[v.at(v.at(c[0], builder.mul(c[1], integer(i))), j * v.bytes) for j in range(width)] for i in range(rows)]
+    each = [(i, j) for i in range(rows) for j in range(width)]
+    for i, j in each:
+        builder.store(v.constant(0), sums[i][j])
+    starts = [v.at(a[0], builder.mul(a[1], integer(i))) for i in range(rows)]
+    with cgutils.for_range(builder, k) as loop:
+        row = v.at(b[0], builder.mul(loop.index, b[1]))
+        column = builder.mul(loop.index, a[2])
+        vectors = [v.load(v.at(row, j * v.bytes)) for j in range(width)]
+        numbers = [v.splat(v.at(start, column)) for start in starts]
+        for i, j in each:
+            builder.store(v.fma(numbers[i], vectors[j], builder.load(sums[i][j])), sums[i][j])
+    with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (adding, writing):
+        with adding:
+            for i, j in each:
+                v.store(builder.fadd(v.load(places[i][j]), builder.load(sums[i][j])), places[i][j])
+        with writing:
+            for i, j in each:
+                v.store(builder.load(sums[i][j]), places[i][j])

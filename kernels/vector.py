@@ -1,0 +1,114 @@
+"""Vectors in compiled kernels: LLVM's own, where a loop would leave it to luck.
+
+A kernel that must hold 24 accumulators in registers, or unroll a product with a known matrix, is written as a generator
+of LLVM code: a function marked @intrinsic that takes a Static and addresses. `Vectors` is what such a generator writes
+with. Addresses are integers, in bytes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+
+INT = ir.IntType(64)
+
+
+def _register_bytes() -> int:
+    features = llvm.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+
+
+REGISTER_BYTES = _register_bytes()
+
+
+def lanes(dtype: Any, *channels: int) -> int:
+    """Elements of the widest vector that fits a register of this machine and divides every one of `channels`."""
+    width = REGISTER_BYTES // np.dtype(dtype).itemsize
+    while any(c % width for c in channels):
+        width //= 2
+    return width
+
+
+class Vectors:
+    """Writes vector code of one type (itemsize 4 or 8, a power of two lanes) with an LLVM builder."""
+
+    def __init__(self, builder: Any, itemsize: int, lanes: int) -> None:
+        self.builder, self.itemsize, self.lanes = builder, itemsize, lanes
+        self.scalar = ir.FloatType() if itemsize == 4 else ir.DoubleType()
+        self.type = ir.VectorType(self.scalar, lanes)
+        self.bytes = itemsize * lanes
+        self._fma = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(self.type, [self.type] * 3),
+            f"llvm.fma.v{lanes}f{8 * itemsize}",
+        )
+
+    def constant(self, value: float) -> Any:
+        number = float(np.float32(value)) if self.itemsize == 4 else float(value)
+        return ir.Constant(self.type, [ir.Constant(self.scalar, number)] * self.lanes)
+
+    def at(self, address: Any, offset: Any) -> Any:
+        """address + offset, both in bytes; a Python int or a value of the code."""
+        return self.builder.add(address, integer(offset) if isinstance(offset, int) else offset)
+
+    def load(self, address: Any) -> Any:
+        pointer = self.builder.inttoptr(address, self.type.as_pointer())
+        return self.builder.load(pointer, align=self.itemsize)
+
+    def store(self, value: Any, address: Any) -> None:
+        pointer = self.builder.inttoptr(address, self.type.as_pointer())
+        self.builder.store(value, pointer, align=self.itemsize)
+
+    def prefetch_to_write(self, address: Any) -> None:
+        """Bring the line at `address`, which is going to be written, into the first cache."""
+        byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+        hint = cgutils.get_or_insert_function(self.builder.module, function, "llvm.prefetch.p0")
+        write, nearest, data = (ir.Constant(i32, n) for n in (1, 3, 1))
+        self.builder.call(hint, [self.builder.inttoptr(address, byte), write, nearest, data])
+
+    def splat(self, address: Any) -> Any:
+        """The number at `address` in every lane."""
+        pointer = self.builder.inttoptr(address, self.scalar.as_pointer())
+        number = self.builder.load(pointer, align=self.itemsize)
+        undefined, lane = ir.Constant(self.type, ir.Undefined), ir.IntType(32)
+        first = self.builder.insert_element(undefined, number, ir.Constant(lane, 0))
+        everywhere = ir.Constant(ir.VectorType(lane, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, everywhere)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """a · b + c, rounded once."""
+        return self.builder.call(self._fma, [a, b, c])
+
+    def relu(self, x: Any) -> Any:
+        """0 where x ≤ 0, else x: NaN stays."""
+        zero = self.constant(0)
+        return self.builder.select(self.builder.fcmp_ordered("<=", x, zero), zero, x)
+
+    def relu_backward(self, dy: Any, y: Any) -> Any:
+        """dy where y > 0, else 0."""
+        zero = self.constant(0)
+        return self.builder.select(self.builder.fcmp_ordered(">", y, zero), dy, zero)
+
+    def dot(self, coefficients: Sequence[float], vectors: Sequence[Any]) -> Any:
+        """Σ coefficient · vector without those that are 0; ±1 cost an addition."""
+        terms = [(c, v) for c, v in zip(coefficients, vectors, strict=True) if c != 0]
+        terms.sort(key=lambda term: abs(term[0]) != 1)
+        first, *rest = terms
+        sum_ = first[1] if first[0] == 1 else self.builder.fmul(self.constant(first[0]), first[1])
+        for c, v in rest:
+            if c == 1:
+                sum_ = self.builder.fadd(sum_, v)
+            elif c == -1:
+                sum_ = self.builder.fsub(sum_, v)
+            else:
+                sum_ = self.fma(self.constant(c), v, sum_)
+        return sum_
+
+
+def integer(value: int) -> Any:
+    """An int as a constant of the code."""
+    return ir.Constant(INT, value)
