@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from peers import FACTS, Masked, Norm, functional, logits, network, nn, torch
 
 import alexnet_np as anp
 from alexnet_np import ops
+
+torch = pytest.importorskip("torch", reason="PyTorch, against which the networks are compared, is not installed")
+
+from alexnet_np.benchmarks.peers.torch_networks import FACTS, Masked, Norm, functional, logits, network, nn  # noqa: E402
 
 DOUBLE, SINGLE = 1e-10, 1e-5  # largest difference over the largest value of the reference
 CLASSES, SEED = 10, 5

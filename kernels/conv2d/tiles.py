@@ -5,8 +5,8 @@ F(m, r) gives m outputs of a filter with r taps from n = m + r − 1 products, w
     y = Aᵀ [(G w) ⊙ (Bᵀ d)]           for a piece d of n inputs; in two dimensions each matrix from both sides
 
 A polynomial of degree n − 1 is known from its values at n points. The filter and the outputs are evaluated there (G and
-A hold powers of the points), the products interpolated (B holds Lagrange's polynomials). The last point is infinity. The
-choice of points decides the error: 0, ±1 and then pairs ±p with p and 1/p, so that powers stay near 1.
+A hold powers of the points), the products interpolated (B holds Lagrange's polynomials). The last point is infinity.
+The choice of points decides the error: 0, ±1 and then pairs ±p with p and 1/p, so that powers stay near 1.
 
 Source: Winograd 1980; Lavin and Gray 2016; Barabasz et al. 2020 for the points.
 """

@@ -1,20 +1,18 @@
-"""The same networks in PyTorch, written from what is published about each variant.
+"""The same networks in PyTorch, written from what is published about each variant: for parity tests and for timing.
 
 Nothing here is read off our own layers: were the tables below derived from ours, a wrong stride, order or constant
-would be copied and every comparison would agree. Only weights and dropped elements are taken over. Importing this
-module skips the importing test module where PyTorch is absent.
+would be copied and every comparison would agree. Only weights are taken over, and in the tests the dropped elements.
 """
 
 from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
-import pytest
+import torch
+from torch import nn
+from torch.nn import functional
 
 import alexnet_np as anp
-
-torch = pytest.importorskip("torch", reason="PyTorch, against which the networks are compared, is not installed")
-nn, functional = torch.nn, torch.nn.functional
 
 
 class BeyondTheEdge(nn.Conv2d):
@@ -54,6 +52,20 @@ class Masked(nn.Module):
         ones = np.ones(x.shape, np.float64)
         mask = anp.ops.dropout(ones, rate=self.rate, key=self.ours.key, scale_at_train=False)
         return x * torch.from_numpy(mask) / (kept if self.scale_at_train else 1)
+
+
+class Drawn(nn.Dropout):
+    """Dropout with a mask that PyTorch draws. The paper's halves at test time what it does not double in training."""
+
+    def __init__(self, ours, rate, scale_at_train):
+        super().__init__(rate)
+        self.scale_at_train = scale_at_train
+
+    def forward(self, x):
+        if self.scale_at_train:
+            return super().forward(x)
+        x = x * (1 - self.p)
+        return super().forward(x) if self.training else x
 
 
 def pool():
@@ -149,9 +161,10 @@ FACTS = {
 }
 
 
-def network(variant, model, copy=False):
-    """The variant as an nn.Sequential with our names, on our float64 weights, or copies of them.
+def network(variant, model, copy=False, dropout=Masked):
+    """The variant as an nn.Sequential with our names, on our weights, or copies of them.
 
+    dropout: Masked drops what our layers drop; Drawn what PyTorch draws, at PyTorch's speed.
     Made without memory and then given the weights, so that loading fails where ours have other shapes.
     """
     facts, classes = FACTS[variant], len(model["fc8" if "fc8" in model else "fc4"].params["bias"])
@@ -160,7 +173,7 @@ def network(variant, model, copy=False):
         features = trunk(torch.empty(1, *model.input_shape)).shape[1]
         rows = list(trunk.named_children())
         for number in (6, 7) if facts.hidden else ():
-            drop = [(f"drop{number}", Masked(model[f"drop{number}"], facts.rate, facts.scale_at_train))]
+            drop = [(f"drop{number}", dropout(model[f"drop{number}"], facts.rate, facts.scale_at_train))]
             fc = [(f"fc{number}", nn.Linear(features, facts.hidden)), (f"relu{number}", nn.ReLU())]
             rows += drop + fc if facts.drop_first else fc + drop
             features = facts.hidden

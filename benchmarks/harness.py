@@ -1,0 +1,95 @@
+"""Timing in turns: everything that is compared runs round by round in one process, in a new random order each time.
+
+So a change in the machine's speed meets all of them, and none always runs after the same neighbour. Before each timed
+call the caches are emptied, by reading other memory, with the same threads: a call finds its data in memory.
+"""
+
+import gc
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from alexnet_np.backend import Array
+from alexnet_np.parallel import share
+
+LEAST, MOST = 5, 40  # rounds, where time decides
+LEFT_BEHIND, PATIENCE = 3.0, 3  # what is so many times slower than the fastest ends after so many rounds
+MEGABYTE = 1 << 20
+
+
+def in_turns(
+    runs: dict[str, Callable[[], object]],
+    *,
+    seconds: float,
+    rounds: int | None = None,
+    always: tuple[str, ...] = (),
+    seed: int = 0,
+) -> dict[str, list[float]]:
+    """Seconds of each call of each of `runs`, which are called in turns after one call to warm up.
+
+    seconds: the time to spend; it may take longer, since there are at least LEAST rounds. rounds: so many instead.
+    always: names of those that take part in every round, as the roofs do, however slow they are.
+    """
+    for run in runs.values():
+        run()
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    random, active, ends = np.random.default_rng(seed), list(runs), time.perf_counter() + seconds
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        for done in range(1, (rounds or MOST) + 1):
+            for name in random.permutation(active):
+                empty_caches()
+                taken[name].append(timed(runs[name]))
+            gc.collect()
+            if rounds is None:
+                if done >= LEAST and time.perf_counter() >= ends:
+                    break
+                if done == PATIENCE:
+                    active = [name for name in runs if name in always or not _left_behind(name, taken, always)]
+    finally:
+        if collects:
+            gc.enable()
+    return taken
+
+
+def _left_behind(name: str, taken: dict[str, list[float]], always: tuple[str, ...]) -> bool:
+    fastest = min(float(np.median(t)) for other, t in taken.items() if other not in always)
+    return float(np.median(taken[name])) > LEFT_BEHIND * fastest
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def last_level_cache() -> int:
+    """Bytes of the largest cache that Linux tells of, else 32 MiB."""
+    sizes = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    units = {"K": 1 << 10, "M": MEGABYTE}
+    found = [int(text[:-1]) * units[text[-1]] for path in sizes if (text := path.read_text().strip())[-1] in units]
+    return max(found, default=32 * MEGABYTE)
+
+
+@cache
+def _elsewhere() -> Array:
+    """Memory to read: twice the last cache, at most 512 MiB, where a host's large cache is shared by many guests."""
+    bytes_ = min(2 * last_level_cache(), 512 * MEGABYTE)
+    if given := os.environ.get("ALEXNET_BENCH_FLUSH_MB"):
+        bytes_ = int(given) * MEGABYTE
+    return np.ones(max(1, bytes_ // 8))
+
+
+def empty_caches() -> None:
+    """Read other memory with every thread, so that what was used last is in none of their caches.
+
+    Only read: lines that were written would have to be brought back to memory while the next call is timed.
+    """
+    elsewhere = _elsewhere()
+    share(len(elsewhere), lambda low, high: elsewhere[low:high].max())

@@ -1,0 +1,151 @@
+"""The record of a benchmark: rows of samples, in JSON. Tables, plots and comparisons are made from it alone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_np.operation import Cost
+from alexnet_np.whole_files import replace_whole
+
+from .roofs import Roofs
+
+FORMAT = 1
+
+
+@dataclass
+class Measured:
+    """What was measured of one that was timed.
+
+    seconds    of each of its calls
+    peer       whether it belongs to another library
+    error      the largest relative difference from what it should compute, before and after the timing; None: unknown
+    wrong      why its results are not right, '' where they are
+    memory     bytes at the peak of a process that does only this, beyond those before the network was made
+    predicted  the same as its plan tells it before anything runs
+    """
+
+    seconds: list[float]
+    peer: bool = False
+    error: float | None = None
+    wrong: str = ""
+    memory: int | None = None
+    predicted: int | None = None
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The 10th and the 90th percentile."""
+        low, high = np.percentile(self.seconds, (10, 90))
+        return float(low), float(high)
+
+
+@dataclass
+class Row:
+    """What was timed in turns, with both roofs.
+
+    kind     'operation', 'training' or 'inference'
+    layer    and op: which operation, '' for whole networks
+    flops    and bytes: the least that is needed, see Operation.cost
+    chosen   the name of the one that runs unless something else is asked for
+    absent   from names to the reasons why they are missing
+    """
+
+    kind: str
+    variant: str
+    batch: int
+    flops: int
+    bytes: int
+    measured: dict[str, Measured]
+    roofs: Roofs
+    layer: str = ""
+    op: str = ""
+    chosen: str = ""
+    absent: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        what = f"{self.layer} {self.op}" if self.layer else self.kind
+        return f"{self.variant} {what}, batch {self.batch}"
+
+    @property
+    def limit(self) -> str:
+        """The roof that is nearer: 'GEMM' or 'copy'."""
+        return self.roofs.limit(Cost(self.flops, self.bytes))
+
+    def share(self, measured: Measured) -> float:
+        """How near its roof it is; above 1 where it does with less arithmetic than the definition."""
+        return self.roofs.seconds(Cost(self.flops, self.bytes)) / measured.median
+
+    def ours(self) -> dict[str, Measured]:
+        return {name: m for name, m in self.measured.items() if not m.peer}
+
+    def peers(self) -> dict[str, Measured]:
+        return {name: m for name, m in self.measured.items() if m.peer}
+
+    def best(self, peer: bool) -> str | None:
+        """The name of the fastest one of ours, or of the peers: theirs at its best. None where there is none."""
+        right = {name: m for name, m in self.measured.items() if m.peer == peer and not m.wrong}
+        return min(right, key=lambda name: right[name].median, default=None)
+
+    def ratio(self, measured: Measured) -> float | None:
+        """How many times as fast it is as the peer at its best; None where there is no peer."""
+        best = self.best(peer=True)
+        return self.measured[best].median / measured.median if best else None
+
+
+@dataclass
+class Record:
+    """A whole benchmark."""
+
+    about: dict[str, Any]
+    threads: int
+    rows: list[Row] = field(default_factory=list)
+    format: int = FORMAT
+
+    def of(self, *kinds: str) -> Iterator[Row]:
+        return (row for row in self.rows if row.kind in kinds)
+
+    def write(self, path: Path) -> None:
+        """Raises OSError where the file cannot be written."""
+        plain = asdict(self)
+        for row in plain["rows"]:
+            row["roofs"] = {"gemm": row["roofs"][0], "copy": row["roofs"][1]}
+        text = json.dumps(_rounded(plain), indent=1)
+        replace_whole(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
+
+
+def read(path: Path) -> Record:
+    """Raises OSError where the file cannot be read, ValueError where it holds no record of this format."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if plain["format"] != FORMAT:
+            raise ValueError(f"{path} has format {plain['format']}, expected {FORMAT}")
+        rows = [
+            Row(
+                **{
+                    **row,
+                    "roofs": Roofs(**row["roofs"]),
+                    "measured": {name: Measured(**m) for name, m in row["measured"].items()},
+                }
+            )
+            for row in plain["rows"]
+        ]
+        return Record(plain["about"], plain["threads"], rows)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no benchmark record: {type(error).__name__}: {error}") from None
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with six digits, which is more than is measured."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(v) for key, v in value.items()}
+    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
