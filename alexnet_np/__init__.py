@@ -8,11 +8,13 @@ from .models import VARIANTS, alexnet
 from .network import Sequential
 from .ops import col2im, im2col
 from .parallel import set_threads, threads
+from .plan import Plan
 
 __all__ = [
     "BACKENDS",
     "VARIANTS",
     "NoKernel",
+    "Plan",
     "Sequential",
     "alexnet",
     "assert_gradients",

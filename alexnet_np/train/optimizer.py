@@ -46,15 +46,12 @@ class SGD:
     def step(self, lr: float) -> None:
         """Update every parameter from the gradients of the last backward."""
         for name, layer, key in self.trained():
-            bias = key == "bias"
-            ops.sgd_momentum_(
-                layer.params[key],
-                self.velocity[name],
-                layer.grads[key],
-                lr=lr * self.bias_lr if bias else lr,
-                momentum=self.momentum,
-                weight_decay=self.weight_decay * self.bias_decay if bias else self.weight_decay,
-            )
+            ops.sgd_momentum_(layer.params[key], self.velocity[name], layer.grads[key], **self.rates(key, lr))
+
+    def rates(self, key: str, lr: float) -> dict[str, float]:
+        """The keywords of ops.sgd_momentum_ for a parameter called `key` in its layer, in a step at learning rate lr."""
+        factor, decay = (self.bias_lr, self.bias_decay) if key == "bias" else (1.0, 1.0)
+        return {"lr": lr * factor, "momentum": self.momentum, "weight_decay": self.weight_decay * decay}
 
 
 def weighted(model: Sequential) -> list[str]:

@@ -1,0 +1,36 @@
+"""Bound: an operation with the kernel that was chosen for it once, to be run on the same shapes again and again."""
+
+from typing import Any
+
+from ..backend import Array
+from ..dispatch import Op
+from ..operation import Spec
+
+
+class Bound:
+    """`op` on arrays of these specs, by the kernel that `use()`, the environment and the device choose now.
+
+    outputs    specs of what it returns
+    workspace  spec of the scratch array that a call needs, or None
+
+    Raises what a call would raise where the specs do not fit or no kernel takes them.
+    """
+
+    def __init__(self, op: Op, *specs: Spec, **keywords: Any) -> None:
+        self.op, self._call = op, op.resolve(*specs, **keywords)
+        self.outputs, self.workspace, self.kernel = self._call.outputs, self._call.workspace, self._call.key
+
+    def __call__(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
+        """Run on arrays; what a check of the operation raises for their values is raised. `dynamic`: as its name says."""
+        kernel, options = self._call.kernel, {**self._call.keywords, **dynamic}
+        if self.op._check is not None:
+            self.op._check(*arrays, **options)
+        if self.op.returns:
+            options["out"] = out if len(out) > 1 else out[0]
+        if kernel.workspace is not None:
+            options["workspace"] = workspace
+        if kernel.prepare is not None:
+            arrays = tuple(
+                kernel.prepare(a) if name == "w" else a for name, a in zip(self.op.inputs, arrays, strict=True)
+            )
+        kernel.body(*arrays, **options)
