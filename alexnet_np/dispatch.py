@@ -184,6 +184,10 @@ class Op(Operation):
 
     # Choosing.
 
+    def asked(self) -> str | None:
+        """The backend or kernel that `use()` or ALEXNET_BACKEND asks for now; None: the best that there is."""
+        return self._asked(_choice.get(), _environment())[0]
+
     def _asked(self, choice: _Choice, environment: str | None) -> tuple[str | None, str]:
         per_op = dict(choice.per_op)
         if self.name in per_op:

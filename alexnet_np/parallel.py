@@ -95,6 +95,22 @@ def share(n: int, body: Body, *, least: int = 1) -> None:
         raise failures[0]
 
 
+def spread(n: int, body: Callable[[int, int], Any]) -> None:
+    """Run body(worker, item) for every item of range(n); each thread takes the next item when it is done with one.
+
+    worker: 0 … threads() − 1, never the same for two that run at once, to say whose scratch memory is used. For items
+    that take long; raises what `share` raises.
+    """
+    items = iter(range(n))
+
+    def work(lo: int, hi: int) -> None:
+        for worker in range(lo, hi):
+            for item in items:
+                body(worker, item)
+
+    share(min(threads(), n), work)
+
+
 def _part(body: Body, lo: int, hi: int) -> None:
     _inside.set(True)
     body(lo, hi)

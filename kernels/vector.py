@@ -73,7 +73,13 @@ class Vectors:
     def splat(self, address: Any) -> Any:
         """The number at `address` in every lane."""
         pointer = self.builder.inttoptr(address, self.scalar.as_pointer())
-        number = self.builder.load(pointer, align=self.itemsize)
+        return self._spread(self.builder.load(pointer, align=self.itemsize))
+
+    def everywhere(self, double: Any) -> Any:
+        """A double of the code, rounded, in every lane."""
+        return self._spread(double if self.itemsize == 8 else self.builder.fptrunc(double, self.scalar))
+
+    def _spread(self, number: Any) -> Any:
         undefined, lane = ir.Constant(self.type, ir.Undefined), ir.IntType(32)
         first = self.builder.insert_element(undefined, number, ir.Constant(lane, 0))
         everywhere = ir.Constant(ir.VectorType(lane, self.lanes), [0] * self.lanes)
@@ -82,6 +88,11 @@ class Vectors:
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """a · b + c, rounded once."""
         return self.builder.call(self._fma, [a, b, c])
+
+    def sqrt(self, x: Any) -> Any:
+        kind = ir.FunctionType(self.type, [self.type])
+        name = f"llvm.sqrt.v{self.lanes}f{8 * self.itemsize}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [x])
 
     def relu(self, x: Any) -> Any:
         """0 where x ≤ 0, else x: NaN stays."""

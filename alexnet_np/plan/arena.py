@@ -31,14 +31,11 @@ class Buffer:
         self.offset = 0
         self.views: list[Buffer] = []
         self.array: Array = None
+        self.address = 0
 
     @property
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def address(self) -> int:
-        return int(self.array.ctypes.data)
 
     def view(self, name: str, shape: tuple[int, ...], layout: str = "") -> "Buffer":
         """The same memory under another shape. It is touched when either is."""
@@ -52,12 +49,11 @@ class Buffer:
         self.last = max(self.last, *moments)
         return self
 
-    def place(self, memory: Array) -> None:
-        """Take its array from the arena's memory."""
-        part = memory[self.offset : self.offset + self.nbytes]
-        self.array = part.view(self.dtype).reshape(self.shape)
+    def hold(self, array: Array) -> None:
+        """Stand for this array from now on."""
+        self.array, self.address = array, int(array.ctypes.data)
         for view in self.views:
-            view.array = self.array.reshape(view.shape)
+            view.hold(array.reshape(view.shape))
 
     def overlaps(self, other: "Buffer") -> bool:
         """Whether both are in use at some moment."""
@@ -114,7 +110,8 @@ class Arena:
         skip = -block.ctypes.data % ALIGN
         memory = block[skip : skip + self.nbytes - ALIGN]
         for buffer in self.buffers:
-            buffer.place(memory)
+            part = memory[buffer.offset : buffer.offset + buffer.nbytes]
+            buffer.hold(part.view(buffer.dtype).reshape(buffer.shape))
 
 
 def _room(buffer: Buffer) -> int:

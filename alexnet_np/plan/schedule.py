@@ -64,7 +64,7 @@ class Schedule:
         """What the last stage makes of x: an array in the arena."""
         if self.y.array is None:
             self.arena.allocate()
-        self.x.array = x
+        self.x.hold(x)
         for stage in self.stages:
             stage.forward(self.training)
         return self.y.array

@@ -23,19 +23,15 @@ GAP = 64  # bytes between the n² matrices; without, they would all start in the
 @jit
 def forward(tile, vector, shape, x, u, b, y, scratch, spare, first, last, block):  # type: ignore[no-untyped-def]
     """y of the tiles first … last, `block` of them at a time."""
-    _, _, C, P, Q, K, _, _, _, m, n, down, across = shape
+    _, _, C, _, _, K, _, _, _, _, n, _, _ = shape
     item = item_bytes(vector)
-    vectors = K * item // vector_bytes(vector)
     for begin in range(first, last, block):
         tiles = min(block, last - begin)
         v_point, m_point = tiles * C * item + GAP, tiles * K * item + GAP
         products = scratch + n * n * v_point
         input_tiles(tile, vector, shape, x, scratch, v_point, spare, begin, tiles)
-        multiply(vector, shape, scratch, v_point, C, u, products, m_point, K, tiles)
-        for t in range(tiles):
-            image, i, j = place(begin + t, down, across)
-            transform("output", tile, products + t * K * item, y + image * P * Q * K * item, Q * K * item, K * item,
-                      m_point, i * m, j * m, P, Q, vectors, spare + max(C, K) * item, b)  # fmt: skip
+        multiply(vector, shape, scratch, v_point, C, u, products, m_point, K, tiles, 0, n * n)
+        output_tiles(tile, vector, shape, products, m_point, b, y, spare, begin, tiles)
 
 
 @jit
@@ -71,6 +67,18 @@ def input_tiles(tile, vector, shape, x, v, point, spare, begin, tiles):  # type:
 
 
 @jit
+def output_tiles(tile, vector, shape, products, point, b, y, spare, begin, tiles):  # type: ignore[no-untyped-def]
+    """y of so many tiles from `begin` on, from their M."""
+    _, _, C, P, Q, K, _, _, _, m, _, down, across = shape
+    item = item_bytes(vector)
+    vectors = K * item // vector_bytes(vector)
+    for t in range(tiles):
+        image, i, j = place(begin + t, down, across)
+        transform("output", tile, products + t * K * item, y + image * P * Q * K * item, Q * K * item, K * item, point,
+                  i * m, j * m, P, Q, vectors, spare + max(C, K) * item, b)  # fmt: skip
+
+
+@jit
 def gradient_tiles(tile, vector, shape, dy, y, dm, point, spare, begin, tiles):  # type: ignore[no-untyped-def]
     """dM of so many tiles from `begin` on."""
     _, _, _, P, Q, K, _, _, _, m, _, down, across = shape
@@ -84,12 +92,14 @@ def gradient_tiles(tile, vector, shape, dy, y, dm, point, spare, begin, tiles): 
 
 
 @jit
-def multiply(vector, shape, a, a_point, a_channels, u, c, c_point, c_channels, tiles):  # type: ignore[no-untyped-def]
-    """c_e = a_e · u_e for each element and group: M from V and U, or dV from dM and Uᵀ."""
-    groups, n = shape[6], shape[10]
+def multiply(  # type: ignore[no-untyped-def]
+    vector, shape, a, a_point, a_channels, u, c, c_point, c_channels, tiles, first, last
+):
+    """c_e = a_e · u_e for the elements first … last and each group: M from V and U, or dV from dM and Uᵀ."""
+    groups = shape[6]
     item = item_bytes(vector)
     k, columns = a_channels // groups, c_channels // groups
-    for e in range(n * n):
+    for e in range(first, last):
         for g in range(groups):
             left, right = a + e * a_point + g * k * item, u + (e * groups + g) * k * columns * item
             product = c + e * c_point + g * columns * item
@@ -100,11 +110,11 @@ def multiply(vector, shape, a, a_point, a_channels, u, c, c_point, c_channels, t
 @jit
 def to_dx(tile, vector, shape, dm, m_point, ut, dx, dv, spare, begin, images):  # type: ignore[no-untyped-def]
     """dx of so many images from dM. A map is set to zero first, since its tiles add up where they overlap."""
-    H, W, C, _, _, K, _, top, left, m, _, down, across = shape
+    H, W, C, _, _, K, _, top, left, m, n, down, across = shape
     item = item_bytes(vector)
     tiles, vectors = images * down * across, C * item // vector_bytes(vector)
     v_point = tiles * C * item + GAP
-    multiply(vector, shape, dm, m_point, K, ut, dv, v_point, C, tiles)
+    multiply(vector, shape, dm, m_point, K, ut, dv, v_point, C, tiles, 0, n * n)
     for t in range(tiles):
         image, i, j = place(t, down, across)
         map_ = dx + (begin + image) * H * W * C * item

@@ -1,0 +1,45 @@
+"""The stages that a plan takes on the CPU, in place of layer by layer."""
+
+from typing import Any
+
+from alexnet_np.dispatch import Op
+from alexnet_np.layers import LRN, Conv2d, Flatten, Layer, MaxPool2d, ReLU
+from alexnet_np.ops import conv2d, lrn, maxpool2d, relu
+from alexnet_np.plan.arena import Buffer
+from alexnet_np.plan.stage import Stage
+
+from .convolution import Convolution
+from .geometry import geometry
+from .tails import tail
+from .to_first import ToFirst
+
+
+def stage(rest: list[tuple[str, Layer]], x: Buffer, sgd: Any) -> Stage | None:
+    """The stage that does the work of the first of the layers `rest`, and of some behind it; None where there is none.
+
+    Only where nobody asks for other kernels: a choice by `use()` of another backend, or of a rung, is respected.
+    """
+    if rest and isinstance(rest[0][1], Conv2d) and _wanted(conv2d):
+        conv = rest[0][1]
+        form = geometry(conv, x)
+        if form is not None:
+            layers, at = dict(rest[:1]), form.y
+            if len(rest) > 1 and isinstance(rest[1][1], ReLU) and _wanted(relu):
+                layers |= dict(rest[1:2])
+            for name, layer in rest[len(layers) :]:
+                op = maxpool2d if isinstance(layer, MaxPool2d) else lrn
+                made = tail(layer, at, form.vector, x.dtype, False)
+                if made is None or not isinstance(layer, MaxPool2d | LRN) or not _wanted(op):
+                    break
+                layers[name] = layer
+                at = made.y
+            return Convolution(layers, x, sgd, form)
+    if x.layout == "last":
+        flatten = dict(rest[:1]) if rest and isinstance(rest[0][1], Flatten) else {}
+        return ToFirst(flatten, x, sgd)
+    return None
+
+
+def _wanted(op: Op) -> bool:
+    """Whether nobody asks for other kernels of the operation than this backend's own choice."""
+    return op.asked() in (None, "cpu_numba")
