@@ -27,12 +27,14 @@ def in_turns(
     seconds: float,
     rounds: int | None = None,
     always: tuple[str, ...] = (),
+    apart: tuple[str, ...] = (),
     seed: int = 0,
 ) -> dict[str, list[float]]:
     """Seconds of each call of each of `runs`, which are called in turns after one call to warm up.
 
     seconds: the time to spend; it may take longer, since there are at least LEAST rounds. rounds: so many instead.
     always: names of those that take part in every round, as the roofs do, however slow they are.
+    apart: names of those that are left behind only by one another, as the peers are, not by the others.
     """
     for run in runs.values():
         run()
@@ -50,16 +52,18 @@ def in_turns(
                 if done >= LEAST and time.perf_counter() >= ends:
                     break
                 if done == PATIENCE:
-                    active = [name for name in runs if name in always or not _left_behind(name, taken, always)]
+                    active = [name for name in runs if name in always or not _left_behind(name, taken, always, apart)]
     finally:
         if collects:
             gc.enable()
     return taken
 
 
-def _left_behind(name: str, taken: dict[str, list[float]], always: tuple[str, ...]) -> bool:
-    fastest = min(float(np.median(t)) for other, t in taken.items() if other not in always)
-    return float(np.median(taken[name])) > LEFT_BEHIND * fastest
+def _left_behind(
+    name: str, taken: dict[str, list[float]], always: tuple[str, ...], apart: tuple[str, ...]
+) -> bool:
+    rivals = [t for other, t in taken.items() if other not in always and (other in apart) == (name in apart)]
+    return float(np.median(taken[name])) > LEFT_BEHIND * min(float(np.median(t)) for t in rivals)
 
 
 def timed(run: Callable[[], object]) -> float:

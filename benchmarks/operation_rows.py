@@ -1,0 +1,177 @@
+"""Every operation of a training step at its distinct shapes: each kernel of ours beside PyTorch's call, in turns.
+
+Ours write into memory that is given to them, as in a planned step; PyTorch allocates its results, as in its own.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alexnet_np.backend import BEST, Array, backend_of
+from alexnet_np.conformance import poisoned
+from alexnet_np.dispatch import OPS, Op, use
+from alexnet_np.models import alexnet
+from alexnet_np.network import Sequential
+from alexnet_np.operation import Spec
+from alexnet_np.ops.cases import named_outputs, wire
+
+from . import roofs
+from .harness import in_turns
+from .operations import calls
+from .record import Measured, Row
+from .truth import off_by, truth
+
+# Plain loops, which are there to be read. Above so many flop a call takes seconds, and a row minutes.
+LOOPS, MOST_FLOPS = ("cpu_numba/direct",), 2e9
+LEARNING_RATE = 1e-4
+
+
+class Call(NamedTuple):
+    """An operation at a shape, and the layers of the network where it is called so."""
+
+    layers: str
+    op: Op
+    arrays: tuple[Array, ...]
+    keywords: dict[str, Any]
+
+
+class Contender(NamedTuple):
+    """`run` is timed; `outputs` is what it last computed, by name."""
+
+    run: Callable[[], Any]
+    outputs: Callable[[], dict[str, Array]]
+
+
+def distinct_calls(variant: str, batch: int, ops: Sequence[str] = ()) -> Iterator[Call]:
+    """The calls of a training step, each shape once, drawn when they are asked for. ops: only of these operations."""
+    model = alexnet(variant)
+    layers: dict[Any, list[str]] = {}
+    for layer, op, arrays, keywords in _calls(model, 1):  # which are alike does not depend on the batch
+        layers.setdefault(_shape(op, arrays, keywords), []).append(layer)
+    alike = {(names[0], shape[0]): " ".join(names) for shape, names in layers.items()}
+    for layer, op, arrays, keywords in _calls(model, batch):
+        if (layer, op.name) in alike and (not ops or op.name in ops):
+            yield Call(alike[layer, op.name], op, arrays, keywords)
+
+
+def _shape(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -> Any:
+    return op.name, tuple(a.shape for a in arrays), repr({k: v for k, v in keywords.items() if k not in op.dynamic})
+
+
+def _calls(model: Sequential, batch: int) -> Iterator[tuple[str, Op, tuple[Array, ...], dict[str, Any]]]:
+    """Those of the layers, then of the loss and of the update of each weight."""
+    yield from calls(model, batch)
+    random = np.random.default_rng(1)
+    loss, classes = OPS["softmax_cross_entropy"], model.specs()[next(reversed(list(model)))][0].shape[1]
+    inputs = {
+        "logits": random.standard_normal((batch, classes)).astype(np.float32),
+        "labels": random.integers(0, classes, batch),
+    }
+    outputs = named_outputs(loss, loss(**inputs))
+    yield "loss", loss, tuple(inputs.values()), {}
+    backward = OPS[loss.backward[0]]
+    yield "loss", backward, *wire(backward, inputs, outputs, {}, np.ones(()))
+    for name, layer, key in model.parameters():
+        if key == "weight":
+            velocity, gradient = (1e-3 * random.standard_normal(layer.params[key].shape).astype(np.float32) for _ in "vg")
+            yield name.partition(".")[0], OPS["sgd_momentum_"], (layer.params[key], velocity, gradient), {
+                "lr": LEARNING_RATE
+            }
+
+
+def operation_row(variant: str, batch: int, call: Call, *, seconds: float, rounds: int | None, peers: bool = True) -> Row:
+    """Time an operation's kernels, PyTorch's calls and both roofs in turns, and check the results before and after."""
+    op = call.op
+    contenders, absent, chosen = contenders_of(call, peers)
+    expected = truth(op, call.arrays, call.keywords)
+    measured = {}
+    for name, contender in contenders.items():
+        contender.run()
+        error, wrong = off_by(contender.outputs(), expected)
+        measured[name] = Measured([], name not in op.kernels, error, wrong)
+    cost = op.cost(*call.arrays, **call.keywords)
+    roof_runs, rates = roofs.runs(cost)
+    runs = {**{name: contender.run for name, contender in contenders.items()}, **roof_runs}
+    theirs = tuple(name for name in contenders if name not in op.kernels)
+    taken = in_turns(runs, seconds=seconds, rounds=rounds, always=tuple(roof_runs), apart=theirs)
+    if op.inplace:  # what was overwritten in every round is not one step away from where it began
+        contenders = contenders_of(call, peers)[0]
+        for contender in contenders.values():
+            contender.run()
+    for name, contender in contenders.items():
+        error, wrong = off_by(contender.outputs(), expected)
+        m = measured[name]
+        m.seconds, m.error = taken[name], None if not contender.outputs() else max(m.error or 0.0, error)
+        m.wrong = m.wrong or wrong and f"after timing: {wrong}"
+    return Row(
+        "operation", variant, batch, *cost, measured, rates(taken), call.layers, op.name, chosen, absent
+    )
+
+
+def contenders_of(call: Call, peers: bool) -> tuple[dict[str, Contender], dict[str, str], str]:
+    """Ours and PyTorch's, why others are absent, and the name of the chosen kernel."""
+    contenders, absent, chosen = _ours(call)
+    if peers:
+        made, missing = _theirs(call)
+        contenders, absent = {**contenders, **made}, {**absent, **missing}
+    return contenders, absent, chosen
+
+
+def _ours(call: Call) -> tuple[dict[str, Contender], dict[str, str], str]:
+    """Our kernels of the operation on the device of its arrays, reasons why others are left out, and the chosen one."""
+    op, specs = call.op, [call.op.spec(n, a) for n, a in zip(call.op.inputs, call.arrays, strict=True)]
+    op.overview()  # loads all of them
+    chosen = op.resolve(*specs, **call.keywords)
+    made: dict[str, Contender] = {}
+    absent: dict[str, str] = {}
+    flops = op.cost(*specs, **call.keywords).flops
+    for key in op.kernels:
+        if backend_of(key).device != chosen.device:
+            continue
+        if backend_of(key).name not in BEST[chosen.device]:
+            absent[key] = "an emulator, for checking"
+        elif key in LOOPS and flops > MOST_FLOPS:
+            absent[key] = f"plain loops: {flops / 1e9:.0f} GFLOP would take too long"
+        elif why := op.refusal(key, specs, chosen.keywords):
+            absent[key] = why
+        else:
+            made[key] = _contender(call, key, specs)
+    return made, absent, chosen.key
+
+
+def _contender(call: Call, key: str, specs: Sequence[Spec]) -> Contender:
+    op = call.op
+    with use(**{op.name: key}):
+        resolved = op.resolve(*specs, **call.keywords)
+    made = tuple(poisoned(spec.shape, spec.dtype) for spec in resolved.outputs)
+    out: Any = None if not made else made[0] if len(made) == 1 else made
+    space = resolved.workspace and np.empty(resolved.workspace.shape, resolved.workspace.dtype)
+    arrays = tuple(a.copy() if n in op.inplace else a for n, a in zip(op.inputs, call.arrays, strict=True))
+
+    def run() -> None:
+        with use(**{op.name: key}):
+            op(*arrays, out=out, workspace=space, **call.keywords)
+
+    named = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
+    return Contender(run, lambda: {**named, **dict(zip(op.returns, made, strict=True))})
+
+
+def _theirs(call: Call) -> tuple[dict[str, Contender], dict[str, str]]:
+    """PyTorch's calls, and why there is none."""
+    try:
+        from .peers import torch_ops
+    except ImportError as error:
+        return {}, {"torch": f"PyTorch cannot be imported: {error}"}
+    peers, absent = torch_ops.peers(call.op, call.arrays, call.keywords)
+    return {name: _peer(peer.run, peer.outputs) for name, peer in peers.items()}, absent
+
+
+def _peer(call: Callable[[], Any], outputs: Callable[[Any], dict[str, Array]]) -> Contender:
+    last: list[Any] = [None]
+
+    def run() -> None:
+        last[0] = None  # its memory is free for this call's results
+        last[0] = call()
+
+    return Contender(run, lambda: outputs(last[0]))
