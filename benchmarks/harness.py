@@ -59,9 +59,7 @@ def in_turns(
     return taken
 
 
-def _left_behind(
-    name: str, taken: dict[str, list[float]], always: tuple[str, ...], apart: tuple[str, ...]
-) -> bool:
+def _left_behind(name: str, taken: dict[str, list[float]], always: tuple[str, ...], apart: tuple[str, ...]) -> bool:
     rivals = [t for other, t in taken.items() if other not in always and (other in apart) == (name in apart)]
     return float(np.median(taken[name])) > LEFT_BEHIND * min(float(np.median(t)) for t in rivals)
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import alexnet_np as anp
+from alexnet_np.backend import Array
 
 from .network_rows import LEARNING_RATE, images
 
@@ -29,9 +30,8 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def steps(variant: str, batch: int, count: int) -> int:
+def steps(variant: str, x: Array, labels: Array, count: int) -> int:
     """Take steps on a new network; returns what its plan predicts, in bytes."""
-    x, labels = images(variant, batch)
     plan = anp.Plan(anp.alexnet(variant), x.shape)
     for _ in range(count):
         plan.step(x, labels, lr=LEARNING_RATE)
@@ -39,17 +39,18 @@ def steps(variant: str, batch: int, count: int) -> int:
 
 
 def measure(variant: str, batch: int) -> dict[str, int]:
-    """Predicted and measured bytes, without the images, which are the caller's."""
-    steps(variant, 2, 1)
+    """Predicted and measured bytes of weights, momentum and all that a plan needs; the images are the caller's.
+
+    Raises ValueError where the batch needs no more than one of two, so that its own peak cannot be told.
+    """
+    x, labels = images(variant, batch)
+    steps(variant, x[:2], labels[:2], 1)
     gc.collect()
-    x, _ = images(variant, batch)
     before, warm = resident(), peak()
-    bytes_of_images = x.nbytes
-    del x
-    predicted = steps(variant, batch, STEPS)
+    predicted = steps(variant, x, labels, STEPS)
     if peak() <= warm:
-        raise SystemExit(f"a batch of {batch} needs no more than one of 2, so its peak cannot be told")
-    return {"measured": peak() - before, "predicted": predicted, "images": bytes_of_images}
+        raise ValueError(f"a batch of {batch} needs no more than was needed before it")
+    return {"measured": peak() - before, "predicted": predicted}
 
 
 if __name__ == "__main__":

@@ -43,15 +43,20 @@ class Contender(NamedTuple):
     outputs: Callable[[], dict[str, Array]]
 
 
-def distinct_calls(variant: str, batch: int, ops: Sequence[str] = ()) -> Iterator[Call]:
-    """The calls of a training step, each shape once, drawn when they are asked for. ops: only of these operations."""
-    model = alexnet(variant)
+def distinct_calls(variant: str, batch: int, ops: Sequence[str] = (), seen: set[Any] | None = None) -> Iterator[Call]:
+    """The calls of a training step, each shape once, drawn when they are asked for.
+
+    ops: only of these operations. seen: shapes that are left out, to which those that are yielded are added.
+    """
+    model, seen = alexnet(variant), set() if seen is None else seen
     layers: dict[Any, list[str]] = {}
-    for layer, op, arrays, keywords in _calls(model, 1):  # which are alike does not depend on the batch
+    for layer, op, arrays, keywords in _calls(model, 1):  # which layers are alike does not depend on the batch
         layers.setdefault(_shape(op, arrays, keywords), []).append(layer)
     alike = {(names[0], shape[0]): " ".join(names) for shape, names in layers.items()}
     for layer, op, arrays, keywords in _calls(model, batch):
-        if (layer, op.name) in alike and (not ops or op.name in ops):
+        shape = _shape(op, arrays, keywords)
+        if (layer, op.name) in alike and shape not in seen and (not ops or op.name in ops):
+            seen.add(shape)
             yield Call(alike[layer, op.name], op, arrays, keywords)
 
 
@@ -74,13 +79,20 @@ def _calls(model: Sequential, batch: int) -> Iterator[tuple[str, Op, tuple[Array
     yield "loss", backward, *wire(backward, inputs, outputs, {}, np.ones(()))
     for name, layer, key in model.parameters():
         if key == "weight":
-            velocity, gradient = (1e-3 * random.standard_normal(layer.params[key].shape).astype(np.float32) for _ in "vg")
-            yield name.partition(".")[0], OPS["sgd_momentum_"], (layer.params[key], velocity, gradient), {
-                "lr": LEARNING_RATE
-            }
+            velocity, gradient = (
+                1e-3 * random.standard_normal(layer.params[key].shape).astype(np.float32) for _ in "vg"
+            )
+            yield (
+                name.partition(".")[0],
+                OPS["sgd_momentum_"],
+                (layer.params[key], velocity, gradient),
+                {"lr": LEARNING_RATE},
+            )
 
 
-def operation_row(variant: str, batch: int, call: Call, *, seconds: float, rounds: int | None, peers: bool = True) -> Row:
+def operation_row(
+    variant: str, batch: int, call: Call, *, seconds: float, rounds: int | None, peers: bool = True
+) -> Row:
     """Time an operation's kernels, PyTorch's calls and both roofs in turns, and check the results before and after."""
     op = call.op
     contenders, absent, chosen = contenders_of(call, peers)
@@ -104,9 +116,7 @@ def operation_row(variant: str, batch: int, call: Call, *, seconds: float, round
         m = measured[name]
         m.seconds, m.error = taken[name], None if not contender.outputs() else max(m.error or 0.0, error)
         m.wrong = m.wrong or wrong and f"after timing: {wrong}"
-    return Row(
-        "operation", variant, batch, *cost, measured, rates(taken), call.layers, op.name, chosen, absent
-    )
+    return Row("operation", variant, batch, *cost, measured, rates(taken), call.layers, op.name, chosen, absent)
 
 
 def contenders_of(call: Call, peers: bool) -> tuple[dict[str, Contender], dict[str, str], str]:

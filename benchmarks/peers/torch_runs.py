@@ -46,14 +46,14 @@ def _training(net: Any, forward: Any, sgd: Any, x: Any, labels: Any) -> tuple[An
         loss = functional.cross_entropy(forward(x), labels)
         loss.backward()
         sgd.step()
-        return float(loss)
+        return loss.item()
 
     def answer() -> Array:
         net.eval()
         with torch.inference_mode():
             loss = functional.cross_entropy(net[:-1](x), labels)
         net.train()
-        return np.asarray(float(loss))
+        return np.asarray(loss.item())
 
     return step, lambda: _state(net), answer
 

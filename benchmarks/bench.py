@@ -1,0 +1,96 @@
+"""`alexnet-np bench`: what is timed, in which order, and where the record goes."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from alexnet_np.dispatch import OPS, load_kernels
+from alexnet_np.models import VARIANTS
+from alexnet_np.parallel import threads
+
+from . import machine
+from .network_rows import inference_row, training_row
+from .operation_rows import distinct_calls, operation_row
+from .record import Record, Row
+
+Part = Literal["ops", "steps", "inference"]
+PARTS: tuple[Part, ...] = ("ops", "steps", "inference")
+RESULTS = Path("benchmarks/results")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to time. Batches that are not given: 128 of operations, 32 and 128 of training, 1, 32 and 128 of inference.
+
+    seconds, rounds  of a row: so much time, at least five rounds; or so many rounds
+    peers            whether PyTorch takes part
+    """
+
+    only: tuple[Part, ...] = PARTS
+    variants: tuple[str, ...] = ("paper", "torchvision", "torch", "keras")
+    op_variants: tuple[str, ...] = ("torchvision", "paper")
+    batches: tuple[int, ...] = ()
+    ops: tuple[str, ...] = ()
+    seconds: float = 2.0
+    rounds: int | None = None
+    peers: bool = True
+
+    def __post_init__(self) -> None:
+        _known("variant", (*self.variants, *self.op_variants), VARIANTS)
+        _known("operation", self.ops, OPS)
+        if any(batch < 1 for batch in self.batches):
+            raise ValueError(f"a batch has at least one image, got {min(self.batches)}")
+        if self.rounds is not None and self.rounds < 1:
+            raise ValueError(f"rounds must be at least 1, got {self.rounds}")
+        if not self.seconds >= 0:
+            raise ValueError(f"seconds must not be negative, got {self.seconds}")
+
+
+def _known(kind: str, names: Sequence[str], table: Sequence[str] | dict[str, object]) -> None:
+    if unknown := [name for name in names if name not in table]:
+        raise ValueError(f"unknown {kind} {unknown[0]!r}; there are {', '.join(table)}")
+
+
+def rows(wanted: Wanted) -> Iterator[Row]:
+    """Measure row by row. An operation's shape that several variants share is measured for the first of them."""
+    load_kernels()
+    how = {"seconds": wanted.seconds, "rounds": wanted.rounds, "peers": wanted.peers}
+    if "steps" in wanted.only:
+        for variant in wanted.variants:
+            for batch in wanted.batches or (32, 128):
+                yield training_row(variant, batch, **how)
+    if "inference" in wanted.only:
+        for variant in wanted.variants:
+            for batch in wanted.batches or (1, 32, 128):
+                yield inference_row(variant, batch, **how)
+    if "ops" in wanted.only:
+        seen: set[object] = set()
+        for variant in wanted.op_variants:
+            for batch in wanted.batches or (128,):
+                for call in distinct_calls(variant, batch, wanted.ops, seen):
+                    yield operation_row(variant, batch, call, **how)
+
+
+def run(wanted: Wanted, out: Path, tell: Callable[[Row], None]) -> Record:
+    """Measure everything, writing the record after each row, so that an interrupted benchmark keeps what it has.
+
+    Raises OSError where `out` cannot be written.
+    """
+    record = Record(machine.describe(), threads())
+    for row in rows(wanted):
+        record.rows.append(row)
+        record.write(out)
+        tell(row)
+    if not record.rows:
+        raise ValueError("nothing to time: none of these operations is called by these variants")
+    return record
+
+
+def default_path() -> Path:
+    """A name with the machine and the date, under benchmarks/results."""
+    about = machine.describe()
+    cpu = re.sub(r"\((R|TM)\)|Processor|CPU", "", about["cpu"])
+    words = re.sub(r"[^a-z0-9]+", "-", f"{cpu} {about['isa']} {about['cores']}".lower()).strip("-")
+    return RESULTS / f"{words}-{about['date'][:10]}.json"
