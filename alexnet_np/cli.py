@@ -251,6 +251,52 @@ def gradcheck(
         raise SystemExit(1)
 
 
+def bench(
+    files: tyro.conf.Positional[tuple[Path, ...]] = (),
+    only: tuple[Literal["ops", "steps", "inference"], ...] = ("steps", "inference", "ops"),
+    variants: tuple[str, ...] = (),
+    batches: tuple[int, ...] = (),
+    ops: tuple[str, ...] = (),
+    seconds: float = 2.0,
+    rounds: int | None = None,
+    threads: int | None = None,
+    peers: bool = True,
+    out: Path | None = None,
+    table: Path | None = None,
+    compare: tuple[Path, Path] | None = None,
+) -> None:
+    """Time operations, training steps and inference beside PyTorch and the machine's roofs; or kernels of your own.
+
+    Args:
+        files: files of your own that register kernels: conformance, speed, share of the roof and ratio to ours; exit
+            code 1 where one is wrong
+        only: which parts; all unless given
+        variants: which networks; paper, torchvision, torch and keras unless given, of operations paper and torchvision
+        batches: images at a time; 32 and 128 for training, 1, 32 and 128 for inference, 128 for operations unless given
+        ops: only these operations
+        seconds: to spend on a row, in at least five rounds in which everything runs once
+        rounds: so many rounds instead
+        threads: of ours and of PyTorch; ALEXNET_THREADS or all CPUs unless given
+        peers: whether PyTorch takes part
+        out: the record to write, pictures beside it; a name with machine and date in benchmarks/results unless given
+        table: show this record, and time nothing
+        compare: two records: what is the SAME, FASTER, SLOWER or UNCLEAR in the second
+    """
+    from .benchmarks import bench as benchmark
+    from .benchmarks import command
+
+    if table:
+        return command.show(table)
+    if compare:
+        return command.show_comparison(*compare)
+    wanted = benchmark.Wanted(only, variants, batches, ops, seconds, rounds, peers)
+    _threads(threads)
+    if not files:
+        command.measure(wanted, out)
+    elif not command.show_kernels(files, wanted):
+        raise SystemExit(1)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "info": info,
     "demo": demo,
@@ -259,6 +305,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "predict": predict,
     "gradcheck": gradcheck,
+    "bench": bench,
 }
 
 

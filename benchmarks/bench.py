@@ -1,10 +1,11 @@
 """`alexnet-np bench`: what is timed, in which order, and where the record goes."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from alexnet_np.dispatch import OPS, load_kernels
 from alexnet_np.models import VARIANTS
@@ -22,15 +23,16 @@ RESULTS = Path("benchmarks/results")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to time. Batches that are not given: 128 of operations, 32 and 128 of training, 1, 32 and 128 of inference.
+    """What to time.
 
+    variants, batches  where none are given, those that the committed results have
+    ops                only of these operations; of all unless given
     seconds, rounds  of a row: so much time, at least five rounds; or so many rounds
     peers            whether PyTorch takes part
     """
 
     only: tuple[Part, ...] = PARTS
-    variants: tuple[str, ...] = ("paper", "torchvision", "torch", "keras")
-    op_variants: tuple[str, ...] = ("torchvision", "paper")
+    variants: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     ops: tuple[str, ...] = ()
     seconds: float = 2.0
@@ -38,7 +40,7 @@ class Wanted:
     peers: bool = True
 
     def __post_init__(self) -> None:
-        _known("variant", (*self.variants, *self.op_variants), VARIANTS)
+        _known("variant", self.variants, VARIANTS)
         _known("operation", self.ops, OPS)
         if any(batch < 1 for batch in self.batches):
             raise ValueError(f"a batch has at least one image, got {min(self.batches)}")
@@ -48,7 +50,7 @@ class Wanted:
             raise ValueError(f"seconds must not be negative, got {self.seconds}")
 
 
-def _known(kind: str, names: Sequence[str], table: Sequence[str] | dict[str, object]) -> None:
+def _known(kind: str, names: Sequence[str], table: Iterable[str]) -> None:
     if unknown := [name for name in names if name not in table]:
         raise ValueError(f"unknown {kind} {unknown[0]!r}; there are {', '.join(table)}")
 
@@ -56,21 +58,19 @@ def _known(kind: str, names: Sequence[str], table: Sequence[str] | dict[str, obj
 def rows(wanted: Wanted) -> Iterator[Row]:
     """Measure row by row. An operation's shape that several variants share is measured for the first of them."""
     load_kernels()
-    how = {"seconds": wanted.seconds, "rounds": wanted.rounds, "peers": wanted.peers}
+    how: Any = {"seconds": wanted.seconds, "rounds": wanted.rounds, "peers": wanted.peers}
+    networks = wanted.variants or ("paper", "torchvision", "torch", "keras")
     if "steps" in wanted.only:
-        for variant in wanted.variants:
-            for batch in wanted.batches or (32, 128):
-                yield training_row(variant, batch, **how)
+        for variant, batch in product(networks, wanted.batches or (32, 128)):
+            yield training_row(variant, batch, **how)
     if "inference" in wanted.only:
-        for variant in wanted.variants:
-            for batch in wanted.batches or (1, 32, 128):
-                yield inference_row(variant, batch, **how)
+        for variant, batch in product(networks, wanted.batches or (1, 32, 128)):
+            yield inference_row(variant, batch, **how)
     if "ops" in wanted.only:
-        seen: set[object] = set()
-        for variant in wanted.op_variants:
-            for batch in wanted.batches or (128,):
-                for call in distinct_calls(variant, batch, wanted.ops, seen):
-                    yield operation_row(variant, batch, call, **how)
+        seen: set[Any] = set()
+        for batch, variant in product(wanted.batches or (128,), wanted.variants or ("torchvision", "paper")):
+            for call in distinct_calls(variant, batch, wanted.ops, seen):
+                yield operation_row(variant, batch, call, **how)
 
 
 def run(wanted: Wanted, out: Path, tell: Callable[[Row], None]) -> Record:

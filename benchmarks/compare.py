@@ -1,9 +1,9 @@
 """Two records side by side: SAME, FASTER, SLOWER or UNCLEAR for everything that both of them timed.
 
-The rule. Every time is first divided by that of the roof measured in the same round (the copy or the GEMM, whichever is
-nearer), so that a slower machine or a busier hour is no slower kernel. Of these quotients each record's rounds are drawn
-again with replacement, DRAWS times, and the median taken: that is its noise. The change is the second median over the
-first, and its interval holds 95 % of the draws.
+The rule. Every time is first divided by that of the roof measured in the same round (the copy or the GEMM, whichever
+is nearer), so that a slower machine or a busier hour is no slower kernel. Of these quotients each record's rounds are
+drawn again with replacement, DRAWS times, and the median taken: that is its noise. The change is the second median over
+the first, and its interval holds 95 % of the draws.
 
     FASTER   the whole interval is below 1 − TOLERANCE
     SLOWER   the whole interval is above 1 + TOLERANCE
@@ -84,7 +84,7 @@ def change(name: str, before: Array, after: Array) -> Change:
         verdict = "FASTER"
     elif low > 1 + TOLERANCE:
         verdict = "SLOWER"
-    elif 1 - 2 * TOLERANCE <= low and high <= 1 + 2 * TOLERANCE:
+    elif low >= 1 - 2 * TOLERANCE and high <= 1 + 2 * TOLERANCE:
         verdict = "SAME"
     else:
         verdict = "UNCLEAR"

@@ -25,6 +25,7 @@ from .truth import off_by, truth
 # Plain loops, which are there to be read. Above so many flop a call takes seconds, and a row minutes.
 LOOPS, MOST_FLOPS = ("cpu_numba/direct",), 2e9
 LEARNING_RATE = 1e-4
+RAISES = "it raises"
 
 
 class Call(NamedTuple):
@@ -98,24 +99,30 @@ def operation_row(
     contenders, absent, chosen = contenders_of(call, peers)
     expected = truth(op, call.arrays, call.keywords)
     measured = {}
-    for name, contender in contenders.items():
-        contender.run()
-        error, wrong = off_by(contender.outputs(), expected)
-        measured[name] = Measured([], name not in op.kernels, error, wrong)
+    for name, contender in list(contenders.items()):
+        try:
+            contender.run()
+        except Exception as error:  # whatever a kernel may raise; the reason is in the record
+            absent[name] = f"{RAISES} {type(error).__name__}: {error}"
+            del contenders[name]
+            continue
+        off, wrong = off_by(contender.outputs(), expected)
+        measured[name] = Measured([], name not in op.kernels, off, wrong)
     cost = op.cost(*call.arrays, **call.keywords)
     roof_runs, rates = roofs.runs(cost)
     runs = {**{name: contender.run for name, contender in contenders.items()}, **roof_runs}
     theirs = tuple(name for name in contenders if name not in op.kernels)
     taken = in_turns(runs, seconds=seconds, rounds=rounds, always=tuple(roof_runs), apart=theirs)
     if op.inplace:  # what was overwritten in every round is not one step away from where it began
-        contenders = contenders_of(call, peers)[0]
+        again = contenders_of(call, peers)[0]
+        contenders = {name: again[name] for name in contenders}
         for contender in contenders.values():
             contender.run()
     for name, contender in contenders.items():
-        error, wrong = off_by(contender.outputs(), expected)
-        m = measured[name]
-        m.seconds, m.error = taken[name], None if not contender.outputs() else max(m.error or 0.0, error)
-        m.wrong = m.wrong or wrong and f"after timing: {wrong}"
+        outputs, m = contender.outputs(), measured[name]
+        off, wrong = off_by(outputs, expected)
+        m.seconds, m.error = taken[name], max(m.error or 0.0, off) if outputs else None
+        m.wrong = m.wrong or (wrong and f"after timing: {wrong}")
     return Row("operation", variant, batch, *cost, measured, rates(taken), call.layers, op.name, chosen, absent)
 
 

@@ -66,7 +66,7 @@ def _execute(file: Path) -> None:
 
 
 def conforms(op: Op, key: str) -> Verdict:
-    """Every case of the operation in float32 and float64, until one fails. A kernel may refuse one of the two dtypes."""
+    """Every case of the operation in float32 and float64, until one fails. A kernel may refuse one of the dtypes."""
     worst, count = 0.0, 0
     refused: list[str] = []
     for dtype in (np.float32, np.float64):
