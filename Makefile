@@ -4,7 +4,7 @@ BIN := .venv/bin
 # A test on each core, so BLAS gets one thread in each: two of its threads that wait for a busy core lose milliseconds.
 PYTEST := ALEXNET_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test setup check study clean
+.PHONY: demo test setup check study bench clean
 
 demo: .venv/run
 	$(BIN)/alexnet-np demo
@@ -34,6 +34,12 @@ check: .venv/dev
 # How many planted mistakes the gradient checker sees, beside PyTorch's, and how small they may be: some ten minutes.
 study: .venv/dev
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m alexnet_np.benchmarks.study docs/planted_mistakes.md
+
+# Training steps, inference and operations beside PyTorch, into benchmarks/results, and README's table from it: some 40
+# minutes on two cores that nobody else uses.
+bench: setup
+	$(BIN)/alexnet-np bench
+	$(BIN)/python -m alexnet_np.benchmarks.readme
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

@@ -1,7 +1,9 @@
 """Timing in turns: everything that is compared runs round by round in one process, in a new random order each time.
 
 So a change in the machine's speed meets all of them, and none always runs after the same neighbour. Before each timed
-call the caches are emptied, by reading other memory, with the same threads: a call finds its data in memory.
+call all threads that the last one left spinning have come to rest: OpenBLAS's spin for 100 to 300 ms, and PyTorch's
+would have to share the cores with them. Then the caches are emptied, by reading other memory: a call finds its data in
+memory. Our threads wake up by that; a peer's own are woken by `before`, as its last operation would have done.
 """
 
 import gc
@@ -18,6 +20,7 @@ from alexnet_np.parallel import share
 
 LEAST, MOST = 5, 40  # rounds, where time decides
 LEFT_BEHIND, PATIENCE = 3.0, 3  # what is so many times slower than the fastest ends after so many rounds
+GLANCE, TICK = 16e-3, 4e-3  # seconds in which a thread that spins is seen, since its time is counted in ticks
 MEGABYTE = 1 << 20
 
 
@@ -28,6 +31,7 @@ def in_turns(
     rounds: int | None = None,
     always: tuple[str, ...] = (),
     apart: tuple[str, ...] = (),
+    before: Callable[[], object] | None = None,
     seed: int = 0,
 ) -> dict[str, list[float]]:
     """Seconds of each call of each of `runs`, which are called in turns after one call to warm up.
@@ -35,6 +39,7 @@ def in_turns(
     seconds: the time to spend; it may take longer, since there are at least LEAST rounds. rounds: so many instead.
     always: names of those that take part in every round, as the roofs do, however slow they are.
     apart: names of those that are left behind only by one another, as the peers are, not by the others.
+    before: called right before each call of those.
     """
     for run in runs.values():
         run()
@@ -45,7 +50,10 @@ def in_turns(
     try:
         for done in range(1, (rounds or MOST) + 1):
             for name in random.permutation(active):
+                settle()
                 empty_caches()
+                if before and name in apart:
+                    before()
                 taken[name].append(timed(runs[name]))
             gc.collect()
             if rounds is None:
@@ -69,6 +77,16 @@ def timed(run: Callable[[], object]) -> float:
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
+
+
+def settle(longest: float = 1.0) -> None:
+    """Wait until no thread of this process computes, at most so many seconds."""
+    ends = time.perf_counter() + longest
+    while time.perf_counter() < ends:
+        began = time.process_time()
+        time.sleep(GLANCE)
+        if time.process_time() - began < TICK / 2:
+            return
 
 
 def last_level_cache() -> int:

@@ -24,6 +24,7 @@ from alexnet_np.train.optimizer import SGD
 
 from . import roofs
 from .harness import in_turns
+from .operation_rows import wake_peer
 from .record import Measured, Row
 
 LEARNING_RATE = 1e-4  # so that labels drawn at random are not learned so far that numbers get strange
@@ -125,7 +126,14 @@ def _timed(
     roof_runs, rates = roofs.runs(cost)
     runs = {**{name: contender.run for name, contender in contenders.items()}, **roof_runs}
     theirs = tuple(name for name, contender in contenders.items() if contender.peer)
-    taken = in_turns(runs, seconds=seconds, rounds=rounds, always=tuple(roof_runs), apart=theirs)
+    taken = in_turns(
+        runs,
+        seconds=seconds,
+        rounds=rounds,
+        always=tuple(roof_runs),
+        apart=theirs,
+        before=wake_peer() if theirs else None,
+    )
     measured = {}
     for name, contender in contenders.items():
         error = max(before[name], contender.error())

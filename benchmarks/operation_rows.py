@@ -15,6 +15,7 @@ from alexnet_np.models import alexnet
 from alexnet_np.network import Sequential
 from alexnet_np.operation import Spec
 from alexnet_np.ops.cases import named_outputs, wire
+from alexnet_np.parallel import threads
 
 from . import roofs
 from .harness import in_turns
@@ -112,7 +113,14 @@ def operation_row(
     roof_runs, rates = roofs.runs(cost)
     runs = {**{name: contender.run for name, contender in contenders.items()}, **roof_runs}
     theirs = tuple(name for name in contenders if name not in op.kernels)
-    taken = in_turns(runs, seconds=seconds, rounds=rounds, always=tuple(roof_runs), apart=theirs)
+    taken = in_turns(
+        runs,
+        seconds=seconds,
+        rounds=rounds,
+        always=tuple(roof_runs),
+        apart=theirs,
+        before=wake_peer() if theirs else None,
+    )
     if op.inplace:  # what was overwritten in every round is not one step away from where it began
         again = contenders_of(call, peers)[0]
         contenders = {name: again[name] for name in contenders}
@@ -177,11 +185,19 @@ def _contender(call: Call, key: str, specs: Sequence[Spec]) -> Contender:
 def _theirs(call: Call) -> tuple[dict[str, Contender], dict[str, str]]:
     """PyTorch's calls, and why there is none."""
     try:
-        from .peers import torch_ops
+        from .peers import torch_ops, torch_runs
     except ImportError as error:
         return {}, {"torch": f"PyTorch cannot be imported: {error}"}
+    torch_runs.set_threads(threads())
     peers, absent = torch_ops.peers(call.op, call.arrays, call.keywords)
     return {name: _peer(peer.run, peer.outputs) for name, peer in peers.items()}, absent
+
+
+def wake_peer() -> Callable[[], object]:
+    """What wakes PyTorch's threads."""
+    from .peers.torch_runs import wake
+
+    return wake
 
 
 def _peer(call: Callable[[], Any], outputs: Callable[[Any], dict[str, Array]]) -> Contender:

@@ -1,4 +1,4 @@
-"""Writes README's table of variants: `python -m alexnet_np.benchmarks.readme [README.md]`."""
+"""Writes README's tables, of the variants and of the newest record: `python -m alexnet_np.benchmarks.readme`."""
 
 import re
 import sys
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from alexnet_np.models import VARIANTS, alexnet
 
+from .record import Measured, Row, read
+
+RESULTS = Path(__file__).resolve().parent / "results"
 CLASSES = {"cifar": 10, "fashion": 10, "mini": 10}
 
 
@@ -23,11 +26,48 @@ def variants() -> str:
     return "\n".join(lines)
 
 
+def speed(results: Path = RESULTS) -> str:
+    """One row for each network and batch of the newest record: ours beside PyTorch at its best."""
+    records = [read(path) for path in sorted(results.glob("*.json"))]
+    if not records:
+        return "No record is committed yet; `make bench` makes one."
+    newest = max(records, key=lambda record: str(record.about["date"]))
+    about = newest.about
+    lines = [
+        f"{about['cpu']} ({about['isa']}), {newest.threads} threads, PyTorch {about['torch']}, {about['date'][:10]}; "
+        "medians, in brackets p10 … p90.",
+        "",
+        "| | batch | ours, images/s | PyTorch at its best, images/s | its mode | times as fast |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in newest.of("training", "inference"):
+        mode, ours = row.best(peer=True), row.measured.get(row.chosen)
+        if mode is None or ours is None:
+            continue
+        cells = [f"`{row.variant}` {row.kind}", str(row.batch), images(row, ours), images(row, row.measured[mode])]
+        lines.append(
+            f"| {' | '.join(cells)} | {mode.removeprefix('torch').strip() or 'eager'} | {row.ratio(ours):.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def images(row: Row, measured: Measured) -> str:
+    """Images a second: the median, p10 … p90; or that it was wrong."""
+    slow, fast = (row.batch / seconds for seconds in reversed(measured.spread))
+    digits = 0 if row.batch / measured.median >= 100 else 1
+    return measured.wrong or f"{row.batch / measured.median:,.{digits}f} ({slow:,.{digits}f} … {fast:,.{digits}f})"
+
+
 def fill(text: str) -> str:
     """The README with the lines between the markers replaced."""
-    return re.sub(
-        r"(<!-- variants:.*?-->\n).*?(<!-- end -->)", lambda m: f"{m[1]}\n{variants()}\n\n{m[2]}", text, flags=re.DOTALL
-    )
+    for name, table in (("variants", variants()), ("speed", speed())):
+        text = re.sub(
+            rf"(<!-- {name}:.*?-->\n).*?(<!-- end -->)",
+            lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+    return text
 
 
 if __name__ == "__main__":
