@@ -36,9 +36,10 @@ class Roofs(NamedTuple):
 
 
 def runs(
-    cost: Cost, side: int = SIDE
+    cost: Cost, side: int | None = None
 ) -> tuple[dict[str, Callable[[], object]], Callable[[dict[str, list[float]]], Roofs]]:
     """The two calls to time in turns with an operation of this cost, and what makes rates of their seconds."""
+    side = side or SIDE
     moved = min(max(cost.bytes, SMALLEST), LARGEST) // 8
     source, target = (memory[:moved] for memory in _copied())
     a, b, c = _matrices(side)

@@ -1,10 +1,12 @@
 """The benchmark harness: turns, roofs and the record. Nothing here depends on how long anything takes."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from quick_bench import quick
 
 from alexnet_np.benchmarks import harness, machine, roofs
 from alexnet_np.benchmarks.record import Measured, Record, Row, read
@@ -12,9 +14,9 @@ from alexnet_np.operation import Cost
 
 
 @pytest.fixture(autouse=True)
-def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALEXNET_BENCH_FLUSH_MB", "1")
-    harness._elsewhere.cache_clear()
+def no_waiting() -> Iterator[None]:
+    with quick():
+        yield
 
 
 def test_turns_are_equal_and_their_order_changes() -> None:
@@ -25,6 +27,21 @@ def test_turns_are_equal_and_their_order_changes() -> None:
     rounds = [tuple(called[i : i + 3]) for i in range(3, len(called), 3)]
     assert called[:3] == names and Counter(map(frozenset, rounds)) == {frozenset(names): 20}
     assert len(set(rounds)) > 1
+
+
+def test_the_slow_are_left_behind_by_their_own_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"ours": 1.0, "our slow one": 4.0, "theirs": 10.0, "their slow one": 40.0, "roof": 50.0}
+    monkeypatch.setattr(harness, "timed", lambda run: seconds[run()])
+    runs = {name: lambda name=name: name for name in seconds}
+    woken: list[int] = []
+    taken = harness.in_turns(
+        runs, seconds=0, always=("roof",), apart=("theirs", "their slow one"), before=lambda: woken.append(1)
+    )
+    few, all_of_them = harness.PATIENCE, harness.LEAST
+    assert {name: len(t) for name, t in taken.items()} == {
+        "ours": all_of_them, "our slow one": few, "theirs": all_of_them, "their slow one": few, "roof": all_of_them
+    }  # fmt: skip
+    assert len(woken) == few + all_of_them
 
 
 def row(medians: dict[str, float], peers: tuple[str, ...] = ()) -> Row:

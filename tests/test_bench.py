@@ -1,0 +1,164 @@
+"""alexnet-np bench: what it measures is right, and what it writes can be read. Nothing here depends on time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from quick_bench import quick
+
+import alexnet_np as anp
+from alexnet_np import ops
+from alexnet_np.benchmarks import bench, memory, network_rows, plots, record, table, truth
+from alexnet_np.benchmarks.operation_rows import Call, contenders_of, distinct_calls, operation_row
+from alexnet_np.cli import main
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_waiting() -> Iterator[None]:
+    with quick():
+        yield
+
+
+def test_each_shape_is_called_once_and_says_where() -> None:
+    calls = [(call.layers, call.op.name) for call in distinct_calls("mini", 2)]
+    assert len(calls) == len(set(calls))
+    for expected in (
+        ("conv2", "conv2d_backward_weights"), ("relu6 relu7", "relu"), ("loss", "softmax_cross_entropy_backward"),
+        ("fc7", "sgd_momentum_"),
+    ):  # fmt: skip
+        assert expected in calls
+    assert {call.op.name for call in distinct_calls("mini", 2, ("lrn",))} == {"lrn"}
+
+
+def test_shapes_that_were_seen_are_left_out() -> None:
+    seen: set[object] = set()
+    assert list(distinct_calls("mini", 1, ("lrn",), seen)) and not list(distinct_calls("mini", 1, ("lrn",), seen))
+
+
+def test_every_contender_computes_the_operation() -> None:
+    """Ours and PyTorch's, at the shapes of a network that has every kind of layer."""
+    pytest.importorskip("torch")
+    names = set()
+    for call in distinct_calls("mini", 2):
+        expected = truth.truth(call.op, call.arrays, call.keywords)
+        contenders, absent, chosen = contenders_of(call, peers=True)
+        assert chosen in contenders and "torch" not in absent
+        names |= contenders.keys()
+        for name, contender in contenders.items():
+            contender.run()
+            assert truth.off_by(contender.outputs(), expected)[1] == "", (call.layers, call.op.name, name)
+    assert {"torch", "torch channels_last", "cpu_numpy", "cpu_numba/columns", "cpu_numba/direct"} <= names
+
+
+def test_asymmetric_padding_in_pytorch() -> None:
+    """The paper's conv1 pads two sides, which PyTorch's convolution cannot: its gradients are cut as autograd does."""
+    pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    x, w, b = (random.standard_normal(s).astype(np.float32) for s in ((2, 3, 16, 16), (4, 3, 11, 11), (4,)))
+    keywords = {"stride": 4, "padding": ((0, 3), (0, 3)), "groups": 1}
+    dy = random.standard_normal(ops.conv2d(x, w, b, **keywords).shape).astype(np.float32)
+    for op, arrays, shapes in (
+        (ops.conv2d, (x, w, b), {}),
+        (ops.conv2d_backward_data, (dy, w), {"x_shape": x.shape}),
+        (ops.conv2d_backward_weights, (dy, x), {"w_shape": w.shape}),
+    ):
+        call = Call("conv1", op, arrays, {**keywords, **shapes})
+        expected = truth.truth(op, arrays, call.keywords)
+        for name, contender in contenders_of(call, peers=True)[0].items():
+            contender.run()
+            assert truth.off_by(contender.outputs(), expected)[1] == "", (op.name, name)
+
+
+def test_what_is_off_is_told() -> None:
+    expected = {"y": np.array([1.0, -2.0]), "index": np.array([1, 2], np.int32)}
+    right = {"y": np.array([1, -2], np.float32), "index": np.array([1, 2], np.int32)}
+    assert truth.off_by(right, expected) == (0.0, "")
+    error, wrong = truth.off_by({**right, "y": np.array([1, -2.1], np.float32)}, expected)
+    assert error == pytest.approx(0.05) and "y is off by 5.0e-02" in wrong
+    assert "1 of index differ" in truth.off_by({**right, "index": np.array([1, 3], np.int32)}, expected)[1]
+    assert "shape" in truth.off_by({"y": np.ones((2, 1))}, expected)[1]
+
+
+def test_a_slow_kernel_is_absent_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alexnet_np.benchmarks.operation_rows.MOST_FLOPS", 1)
+    call = next(distinct_calls("mini", 2, ("conv2d",)))
+    absent = contenders_of(call, peers=False)[1]
+    assert "plain loops" in absent["cpu_numba/direct"] and "it refuses" in absent["cpu_numba/winograd"]
+
+
+@pytest.fixture(scope="module")
+def measured(no_waiting: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[record.Record, Path]:
+    """A whole benchmark of the smallest network, two rounds of everything, without PyTorch."""
+    path = tmp_path_factory.mktemp("bench") / "a.json"
+    wanted = bench.Wanted(variants=("mini",), batches=(2,), ops=("conv2d", "relu"), rounds=2, peers=False)
+    return bench.run(wanted, path, lambda row: None), path
+
+
+def test_a_benchmark_is_right_before_and_after(measured: tuple[record.Record, Path]) -> None:
+    made, _ = measured
+    assert {row.kind for row in made.rows} == {"training", "inference", "operation"}
+    for row in made.rows:
+        assert row.chosen in row.measured and row.flops > 0 and row.bytes > 0
+        for name, m in row.measured.items():
+            assert m.wrong == "" and m.error is not None and m.error < 1e-5, (row.name, name)
+            assert len(m.seconds) == len(row.roofs.gemm) == len(row.roofs.copy) == 2
+    training = next(made.of("training"))
+    if hasattr(anp, "Plan"):
+        assert training.chosen == "planned"
+    else:
+        assert training.absent["planned"] == network_rows.NO_PLAN
+
+
+def test_record_table_and_pictures(measured: tuple[record.Record, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    made, path = measured
+    assert [row.name for row in record.read(path).rows] == [row.name for row in made.rows]
+    assert main(["bench", "--table", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "mini, operations, batch 2" in shown and "→ " in shown and "images/s" in shown
+    assert shown.strip() == table.text(record.read(path)).strip()
+    drawn = plots.draw(made, path)
+    assert [p.name for p in drawn] == ["a-roofline.png", "a-layers.png"]  # without a peer there is no ratio to draw
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in drawn)
+
+
+def test_pytorch_without_a_compiler_is_absent_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+
+    def no_compiler(*args: object) -> None:
+        raise RuntimeError("no C++ compiler\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", lambda net: no_compiler)
+    for row in (
+        network_rows.training_row("mini", 2, seconds=0, rounds=2),
+        network_rows.inference_row("mini", 2, seconds=0, rounds=2),
+    ):
+        assert row.absent["torch compiled channels_last"] == "RuntimeError: no C++ compiler"
+        assert set(row.peers()) == {"torch", "torch channels_last"}
+        assert all(m.error is not None and m.error < 1e-5 and not m.wrong for m in row.measured.values())
+
+
+def test_a_wrong_step_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss_of = network_rows.loss_of
+    monkeypatch.setattr(network_rows, "loss_of", lambda *args, **options: 1.01 * loss_of(*args, **options))
+    row = network_rows.training_row("mini", 2, seconds=0, rounds=1, peers=False)
+    assert "off by 9.9e-03" in row.measured["eager"].wrong
+
+
+@pytest.mark.skipif(not hasattr(anp, "Plan"), reason="this version has no Plan")
+def test_memory_is_measured_beyond_the_images() -> None:
+    assert memory.peak() >= memory.resident() > 1 << 20
+    assert memory.steps("mini", *network_rows.images("mini", 2), count=1) > 0
+
+
+def test_an_operation_row_survives_a_kernel_that_raises() -> None:
+    @ops.relu.kernel("cpu_numpy/raises")
+    def raises(x: object, *, out: object) -> None:
+        raise ArithmeticError("no")
+
+    try:
+        row = operation_row("mini", 2, next(distinct_calls("mini", 2, ("relu",))), seconds=0, rounds=1, peers=False)
+    finally:
+        del ops.relu.kernels["cpu_numpy/raises"]
+        ops.relu.changed()
+    assert row.absent["cpu_numpy/raises"] == "it raises ArithmeticError: no" and "cpu_numpy" in row.measured
