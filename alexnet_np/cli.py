@@ -285,13 +285,13 @@ def bench(
     from .benchmarks import bench as benchmark
     from .benchmarks import command
 
-    if table:
-        return command.show(table)
-    if compare:
-        return command.show_comparison(*compare)
     wanted = benchmark.Wanted(only, variants, batches, ops, seconds, rounds, peers)
     _threads(threads)
-    if not files:
+    if table:
+        command.show(table)
+    elif compare:
+        command.show_comparison(*compare)
+    elif not files:
         command.measure(wanted, out)
     elif not command.show_kernels(files, wanted):
         raise SystemExit(1)
