@@ -7,7 +7,6 @@ the network: a plan for a batch of two runs and is dropped before the count begi
 import ctypes
 import gc
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -21,14 +20,17 @@ STEPS = 3
 
 def resident() -> int:
     """Bytes of memory that the process holds now. Raises OSError where there is no /proc."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+    return _status("VmRSS")
 
 
 def peak() -> int:
-    """The most that it ever held, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """The most that it ever held, in bytes. getrusage's ru_maxrss will not do: a process begins with its parent's."""
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024
 
 
 def give_back() -> None:

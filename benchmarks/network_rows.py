@@ -29,7 +29,6 @@ from .record import Measured, Row
 
 LEARNING_RATE = 1e-4  # so that labels drawn at random are not learned so far that numbers get strange
 BOUND = 1e-3  # of a loss or of the largest probability
-NO_PLAN = "this version has no Plan"
 
 
 class Contender(NamedTuple):
@@ -64,19 +63,17 @@ def loss_of(model: Sequential, x: Array, labels: Array, train: bool) -> float:
 def training_row(variant: str, batch: int, *, seconds: float, rounds: int | None, peers: bool = True) -> Row:
     """Forward, backward and update: the time of each, and the loss of the first and of the last step checked."""
     x, labels = images(variant, batch)
-    contenders, absent = {}, {}
-    contenders["eager"] = _eager_step(variant, x, labels)
-    if hasattr(anp, "Plan"):
-        contenders["planned"] = _planned_step(variant, x, labels)
-    else:
-        absent["planned"] = NO_PLAN
+    contenders, absent = {"planned": _planned_step(variant, x, labels), "eager": _eager_step(variant, x, labels)}, {}
     cost, model = cost_of(variant, batch, training=True), alexnet(variant)
     if peers:
         made, missing = _torch("training", variant, model, x, labels, LEARNING_RATE)
         contenders, absent = {**contenders, **made}, {**absent, **missing}
     row = _timed("training", variant, batch, cost, contenders, absent, seconds, rounds)
-    if "planned" in row.measured:
-        _memory(row)
+    try:
+        memory, planned = memory_of(variant, batch), row.measured["planned"]
+        planned.memory, planned.predicted = memory["measured"], memory["predicted"]
+    except OSError as error:
+        row.absent["memory of planned"] = str(error)
     return row
 
 
@@ -85,13 +82,11 @@ def inference_row(variant: str, batch: int, *, seconds: float, rounds: int | Non
     x, _ = images(variant, batch)
     model = alexnet(variant)
     expected = reference(variant, model, model.state_dict(), 0).forward(x.astype(np.float64))
-    contenders, absent = {}, {}
-    contenders["eager"] = _predicts(lambda: model.forward(x), expected)
-    if hasattr(anp, "Plan"):
-        plan = anp.Plan(alexnet(variant), x.shape)
-        contenders["planned"] = _predicts(lambda: plan.predict(x), expected)
-    else:
-        absent["planned"] = NO_PLAN
+    plan, absent = anp.Plan(model, x.shape), {}
+    contenders = {
+        "planned": _predicts(lambda: plan.predict(x), expected),
+        "eager": _predicts(lambda: model.forward(x), expected),
+    }
     if peers:
         made, missing = _torch("inference", variant, model, x, expected=expected)
         contenders, absent = {**contenders, **made}, {**absent, **missing}
@@ -139,8 +134,7 @@ def _timed(
         error = max(before[name], contender.error())
         wrong = "" if error <= BOUND else f"off by {error:.1e}, allowed are {BOUND:g}"
         measured[name] = Measured(taken[name], contender.peer, error, wrong)
-    chosen = "planned" if "planned" in measured else "eager"
-    return Row(kind, variant, batch, *cost, measured, rates(taken), chosen=chosen, absent=absent)
+    return Row(kind, variant, batch, *cost, measured, rates(taken), chosen="planned", absent=absent)
 
 
 def _eager_step(variant: str, x: Array, labels: Array) -> Contender:
@@ -207,12 +201,11 @@ def _torch(
     return made, absent
 
 
-def _memory(row: Row) -> None:
-    """Peak memory of a planned step in a process of its own, and what the plan had predicted, into the row."""
-    command = [sys.executable, "-m", "alexnet_np.benchmarks.memory", row.variant, str(row.batch)]
+def memory_of(variant: str, batch: int) -> dict[str, int]:
+    """Measured peak and predicted bytes of a planned step, in a process of its own. Raises OSError where it fails."""
+    command = [sys.executable, "-m", "alexnet_np.benchmarks.memory", variant, str(batch)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        row.absent["memory of planned"] = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        return
-    found = json.loads(done.stdout)
-    row.measured["planned"].memory, row.measured["planned"].predicted = found["measured"], found["predicted"]
+        raise OSError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+    found: dict[str, int] = json.loads(done.stdout)
+    return found
