@@ -35,7 +35,7 @@ class Buffer:
 
     @property
     def nbytes(self) -> int:
-        return prod(self.shape) * self.dtype.itemsize
+        return prod(self.shape) * int(self.dtype.itemsize)
 
     def view(self, name: str, shape: tuple[int, ...], layout: str = "") -> "Buffer":
         """The same memory under another shape. It is touched when either is."""

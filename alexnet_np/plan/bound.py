@@ -21,7 +21,7 @@ class Bound:
         self.outputs, self.workspace, self.kernel = self._call.outputs, self._call.workspace, self._call.key
 
     def __call__(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
-        """Run on arrays; what a check of the operation raises for their values is raised. `dynamic`: as its name says."""
+        """Run on arrays; an operation's check of their values raises as ever. `dynamic`: as its name says."""
         kernel, options = self._call.kernel, {**self._call.keywords, **dynamic}
         if self.op._check is not None:
             self.op._check(*arrays, **options)

@@ -91,8 +91,8 @@ class Plan:
     @property
     def memory(self) -> int:
         """Bytes that training takes: parameters, their velocity, and the arena."""
-        params = sum(p.nbytes for p in self.model.state_dict().values())
-        return params + sum(v.nbytes for v in self.sgd.velocity.values()) + self._schedule(True).nbytes
+        arrays = [*self.model.state_dict().values(), *self.sgd.velocity.values()]
+        return sum(int(array.nbytes) for array in arrays) + self._schedule(True).nbytes
 
     def _schedule(self, training: bool) -> Schedule:
         made = self._made.get(training)
@@ -114,7 +114,8 @@ class Plan:
         rows = [(stage.name, " × ".join(map(str, stage.y.shape)), stage.kernels) for stage in schedule.stages]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, f"{schedule.nbytes / 2**20:,.0f} MiB in one arena, {self.memory / 2**20:,.0f} in all"])
+        memory = f"{schedule.nbytes / 2**20:,.0f} MiB in one arena, {self.memory / 2**20:,.0f} in all"
+        return "\n".join([*lines, memory])
 
 
 def _told(value: Any) -> str:

@@ -55,7 +55,6 @@ class Schedule:
         self.loss_backward = Bound(softmax_cross_entropy_backward, probs, labels)
         self.dlogits = dlogits.touch(moment)
 
-
     @property
     def nbytes(self) -> int:
         return self.arena.nbytes
@@ -99,7 +98,7 @@ def stages(model: Sequential, x: Buffer, sgd: Any) -> Iterator[Stage]:
 
 
 def _offers() -> Iterator[Any]:
-    """`stage(rest, x, sgd)` of every backend that has fused stages: the next one, or None where it has none for that."""
+    """`stage(rest, x, sgd)` of every backend with fused stages: the next one, or None where it has none for that."""
     for backend in BACKENDS.values():
         module = f"alexnet_np.kernels.stages.{backend.bodies}"
         if backend.name == backend.bodies and find_spec("alexnet_np.kernels.stages") and find_spec(module):

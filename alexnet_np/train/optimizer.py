@@ -49,7 +49,7 @@ class SGD:
             ops.sgd_momentum_(layer.params[key], self.velocity[name], layer.grads[key], **self.rates(key, lr))
 
     def rates(self, key: str, lr: float) -> dict[str, float]:
-        """The keywords of ops.sgd_momentum_ for a parameter called `key` in its layer, in a step at learning rate lr."""
+        """The keywords of ops.sgd_momentum_ for a layer's parameter called `key`, in a step at learning rate lr."""
         factor, decay = (self.bias_lr, self.bias_decay) if key == "bias" else (1.0, 1.0)
         return {"lr": lr * factor, "momentum": self.momentum, "weight_decay": self.weight_decay * decay}
 

@@ -1,7 +1,7 @@
 """Images with channels first to channels last, s × s pixels to one, and back ("space to depth").
 
-Math     block[i, j, (c, r, q)] = x[c, i·s + r − top, j·s + q − left], zero outside the image. A window of R × R at stride
-         s becomes one of ⌈R/s⌉ × ⌈R/s⌉ at stride 1 over C·s² channels: the paper's conv1 a 3 × 3 over 48
+Math     block[i, j, (c, r, q)] = x[c, i·s + r − top, j·s + q − left], zero outside the image. A window of R × R at
+         stride s becomes one of ⌈R/s⌉ × ⌈R/s⌉ at stride 1 over C·s² channels: the paper's conv1 a 3 × 3 over 48
 Shapes   x (n, C, H, W); blocks (n, rows, columns, channels), where channels ≥ C·s² and what is more stays zero
 Threads  none: for a thread's images
 Traffic  each once

@@ -82,7 +82,9 @@ def _scale(v: Vectors, x: Any, offset: Any, mask: Any, bytes_: Any, size: int, k
 
 
 @intrinsic
-def _normalise(_: Any, window: Any, vector: Any, x: Any, y: Any, vectors: Any, mask: Any, bytes_: Any, k: Any, a: Any) -> Any:  # fmt: skip
+def _normalise(
+    _: Any, window: Any, vector: Any, x: Any, y: Any, vectors: Any, mask: Any, bytes_: Any, k: Any, a: Any
+) -> Any:
     if not isinstance(window, StaticType) or not isinstance(vector, StaticType):
         return None
     size, _ = window.value
@@ -100,7 +102,20 @@ def _normalise(_: Any, window: Any, vector: Any, x: Any, y: Any, vectors: Any, m
 
 
 @intrinsic
-def _terms(_: Any, window: Any, vector: Any, dy: Any, x: Any, t: Any, dx: Any, vectors: Any, mask: Any, bytes_: Any, k: Any, a: Any) -> Any:  # fmt: skip
+def _terms(
+    _: Any,
+    window: Any,
+    vector: Any,
+    dy: Any,
+    x: Any,
+    t: Any,
+    dx: Any,
+    vectors: Any,
+    mask: Any,
+    bytes_: Any,
+    k: Any,
+    a: Any,
+) -> Any:
     """t, and dx = dy · s^(−3/4) to begin with."""
     if not isinstance(window, StaticType) or not isinstance(vector, StaticType):
         return None
@@ -122,7 +137,9 @@ def _terms(_: Any, window: Any, vector: Any, dy: Any, x: Any, t: Any, dx: Any, v
 
 
 @intrinsic
-def _gather(_: Any, window: Any, vector: Any, t: Any, x: Any, dx: Any, vectors: Any, mask: Any, bytes_: Any, a: Any) -> Any:  # fmt: skip
+def _gather(
+    _: Any, window: Any, vector: Any, t: Any, x: Any, dx: Any, vectors: Any, mask: Any, bytes_: Any, a: Any
+) -> Any:
     """dx −= 2·a·β · x · Σ_window t."""
     if not isinstance(window, StaticType) or not isinstance(vector, StaticType):
         return None

@@ -1,7 +1,8 @@
 """Max-pooling of channels-last images in vectors of channels: serial cores for a part of the batch.
 
-Math     y = the largest of a window; winner = its place in the window, r·S + s, as one byte. The first of equal elements
-         wins, and a NaN beats every number. After a ReLU, a window whose largest is 0 passes nothing back: winner 255.
+Math     y = the largest of a window; winner = its place in the window, r·S + s, as one byte. The first of equal
+         elements wins, and a NaN beats every number. After a ReLU, a window whose largest is 0 passes nothing back:
+         winner 255
          dx gathers: Σ over the windows that hold a pixel of dy where the winner is that pixel
 Shapes   x (N, H, W, C), y and winner (N, P, Q, C); no padding
 Threads  none: for a thread's images
@@ -111,9 +112,7 @@ def _where(_: Any, vector: Any, dy: Any, winner: Any, code: Any, dx: Any, vector
         _, dy, winner, code, dx, vectors, add = arguments
         v = Vectors(builder, *vector.value)
         words, bytes_ = ir.VectorType(WORD, v.lanes), ir.VectorType(BYTE, v.lanes)
-        one = builder.insert_element(
-            ir.Constant(words, ir.Undefined), builder.trunc(code, WORD), ir.Constant(WORD, 0)
-        )
+        one = builder.insert_element(ir.Constant(words, ir.Undefined), builder.trunc(code, WORD), ir.Constant(WORD, 0))
         codes = builder.shuffle_vector(one, ir.Constant(words, ir.Undefined), ir.Constant(words, [0] * v.lanes))
         adds = builder.icmp_signed("!=", add, integer(0))
         with cgutils.for_range(builder, vectors) as loop:

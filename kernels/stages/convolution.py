@@ -1,8 +1,8 @@
 """Convolution, ReLU, LRN and max-pooling as one stage on channels-last images.
 
-An image, or a few, go through all of it while they are in a core's cache: blocks of pixels, V, M, y, the tail. Only what
-the next stage or the backward reads goes to memory. The backward goes the same way back, and leaves dM and V of a chunk
-of the batch, from which the threads then make the weights' gradient, each some elements of the tile: so no sum is
+An image, or a few, go through all of it while they are in a core's cache: blocks of pixels, V, M, y, the tail. Only
+what the next stage or the backward reads goes to memory. The backward goes the same way back, and leaves dM and V of a
+chunk of the batch, from which the threads then make the weights' gradient, each some elements of the tile: so no sum is
 divided between threads, and the results do not depend on how many there are.
 """
 

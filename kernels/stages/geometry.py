@@ -1,7 +1,7 @@
 """How a convolution becomes Winograd's tiles of channels-last images: what the cores of a stage are told of it."""
 
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

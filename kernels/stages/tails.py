@@ -33,7 +33,8 @@ class Tail(ABC):
     keeps_input = False
 
     def reserve(self, name: str, arena: Arena, moments: Moments, images: int, workers: int) -> None:
-        """Make and touch its own buffers."""
+        """Make and touch its own buffers: by default it has none."""
+        return
 
     @abstractmethod
     def forward(self, x: int, y: int, first: int, images: int) -> None:
