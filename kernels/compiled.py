@@ -1,6 +1,8 @@
 """`jit`: how kernels are compiled, and what a user sees of it.
 
-Compiled functions hold no lock (nogil), so that `share` can run them in several threads, and stay on the disk. Numbers
+Compiled functions hold no lock (nogil), so that `share` can run them in several threads, and stay on the disk. Each
+takes in the functions that it calls: one that several share would be linked from whichever was loaded first, and two
+compilations of the same sum round differently. So what a kernel gives does not depend on what ran before it. Numbers
 may be added in another order and multiplied by a reciprocal, which is what vector code needs. But NaN and infinity stay
 what they are: no flag may promise that there are none, since ReLU and pooling pass them on.
 """
@@ -27,7 +29,7 @@ HERE = Path(__file__).parent
 
 def jit(function: Callable[..., Any]) -> Any:
     """The function, compiled at its first call for each set of argument types."""
-    compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)(function)
+    compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
     files = getattr(compiled._cache, "_cache_file", None)
     if files is not None:
         compiled._cache._cache_file = _Stored(files)

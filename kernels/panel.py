@@ -9,6 +9,7 @@ Change   against BLAS: no packing inside, so that small m and k run at full rate
          registers over all k; each step loads 4 vectors of B, and 6 numbers of A into every lane
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import types
@@ -85,24 +86,46 @@ def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any
             tile_of_a, tile_of_c = (builder.add(p, builder.mul(first, s)) for p, s in ((a, a_row), (c, c_row)))
             _tile(v, rows, width.literal_value, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add)
 
-        whole = builder.sdiv(m, integer(ROWS))
-        with cgutils.for_range(builder, whole) as loop:
-            tile(builder.mul(loop.index, integer(ROWS)), ROWS)
-        done = builder.mul(whole, integer(ROWS))
-        left = builder.sub(m, done)
-        for rows in range(1, ROWS):
-            with builder.if_then(builder.icmp_signed("==", left, integer(rows))):
-                tile(done, rows)
+        by_rows(builder, m, tile)
         return context.get_dummy_value()
 
     return types.void(vector, width, *[types.int64] * 10), generate
 
 
+def by_rows(builder: Any, m: Any, tile: Callable[[Any, int], None]) -> None:
+    """The code of tile(first, rows) for all of m rows, ROWS at a time and then those that are left."""
+    whole = builder.sdiv(m, integer(ROWS))
+    with cgutils.for_range(builder, whole) as loop:
+        tile(builder.mul(loop.index, integer(ROWS)), ROWS)
+    done = builder.mul(whole, integer(ROWS))
+    left = builder.sub(m, done)
+    for rows in range(1, ROWS):
+        with builder.if_then(builder.icmp_signed("==", left, integer(rows))):
+            tile(done, rows)
+
+
 def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add: Any) -> None:
-    """The code of `rows` × `width` vectors of C, which stay in registers over all k."""
+    """The code of `rows` × `width` vectors of C."""
+    builder = v.builder
+    places = [[v.at(v.at(c[0], builder.mul(c[1], integer(i))), j * v.bytes) for j in range(width)] for i in range(rows)]
+    each = [(i, j) for i in range(rows) for j in range(width)]
+    sums = products(v, rows, width, a, b, k)
+    with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (adding, writing):
+        with adding:
+            for i, j in each:
+                v.store(builder.fadd(v.load(places[i][j]), builder.load(sums[i][j])), places[i][j])
+        with writing:
+            for i, j in each:
+                v.store(builder.load(sums[i][j]), places[i][j])
+
+
+def products(v: Vectors, rows: int, width: int, a: Any, b: Any, k: Any) -> list[list[Any]]:
+    """The code of Σ_k a[i,k]·b[k,j] for `rows` × `width` vectors, which stay in registers over all k; where they are.
+
+    a: (address, bytes from row to row, from k to k); b: (address, bytes from k to k).
+    """
     builder = v.builder
     sums = [[cgutils.alloca_once(builder, v.type) for _ in range(width)] for _ in range(rows)]
-    places = [[v.at(v.at(c[0], builder.mul(c[1], integer(i))), j * v.bytes) for j in range(width)] for i in range(rows)]
     each = [(i, j) for i in range(rows) for j in range(width)]
     for i, j in each:
         builder.store(v.constant(0), sums[i][j])
@@ -114,10 +137,4 @@ def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add
         numbers = [v.splat(v.at(start, column)) for start in starts]
         for i, j in each:
             builder.store(v.fma(numbers[i], vectors[j], builder.load(sums[i][j])), sums[i][j])
-    with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (adding, writing):
-        with adding:
-            for i, j in each:
-                v.store(builder.fadd(v.load(places[i][j]), builder.load(sums[i][j])), places[i][j])
-        with writing:
-            for i, j in each:
-                v.store(builder.load(sums[i][j]), places[i][j])
+    return sums

@@ -3,13 +3,14 @@
 from typing import Any
 
 from alexnet_np.dispatch import Op
-from alexnet_np.layers import LRN, Conv2d, Flatten, Layer, MaxPool2d, ReLU
-from alexnet_np.ops import conv2d, lrn, maxpool2d, relu
+from alexnet_np.layers import LRN, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+from alexnet_np.ops import conv2d, linear, lrn, maxpool2d, relu, sgd_momentum_
 from alexnet_np.plan.arena import Buffer
 from alexnet_np.plan.stage import Stage
 
 from .convolution import Convolution
 from .geometry import geometry
+from .linear import LinearStage
 from .tails import tail
 from .to_first import ToFirst
 
@@ -37,6 +38,8 @@ def stage(rest: list[tuple[str, Layer]], x: Buffer, sgd: Any) -> Stage | None:
     if x.layout == "last":
         flatten = dict(rest[:1]) if rest and isinstance(rest[0][1], Flatten) else {}
         return ToFirst(flatten, x, sgd)
+    if rest and isinstance(rest[0][1], Linear) and sgd is not None and _wanted(linear) and _wanted(sgd_momentum_):
+        return LinearStage(*rest[0], x, sgd)
     return None
 
 
