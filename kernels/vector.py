@@ -64,11 +64,18 @@ class Vectors:
 
     def prefetch_to_write(self, address: Any) -> None:
         """Bring the line at `address`, which is going to be written, into the first cache."""
+        self._prefetch(address, write=1, nearness=3)
+
+    def prefetch(self, address: Any) -> None:
+        """Bring the line at `address` into the second cache."""
+        self._prefetch(address, write=0, nearness=2)
+
+    def _prefetch(self, address: Any, write: int, nearness: int) -> None:
         byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
         hint = cgutils.get_or_insert_function(self.builder.module, function, "llvm.prefetch.p0")
-        write, nearest, data = (ir.Constant(i32, n) for n in (1, 3, 1))
-        self.builder.call(hint, [self.builder.inttoptr(address, byte), write, nearest, data])
+        rest = [ir.Constant(i32, n) for n in (write, nearness, 1)]
+        self.builder.call(hint, [self.builder.inttoptr(address, byte), *rest])
 
     def splat(self, address: Any) -> Any:
         """The number at `address` in every lane."""

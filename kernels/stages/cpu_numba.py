@@ -38,7 +38,7 @@ def stage(rest: list[tuple[str, Layer]], x: Buffer, sgd: Any) -> Stage | None:
     if x.layout == "last":
         flatten = dict(rest[:1]) if rest and isinstance(rest[0][1], Flatten) else {}
         return ToFirst(flatten, x, sgd)
-    if rest and isinstance(rest[0][1], Linear) and sgd is not None and _wanted(linear) and _wanted(sgd_momentum_):
+    if rest and isinstance(rest[0][1], Linear) and _wanted(linear) and _wanted(sgd_momentum_):
         return LinearStage(*rest[0], x, sgd)
     return None
 

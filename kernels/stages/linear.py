@@ -1,4 +1,7 @@
-"""Linear as a stage: its forward and dx by the bound kernels, the weights' gradient together with their update."""
+"""Linear as a stage: w streams once through the forward, and once more through gradient and update together.
+
+dx, and the forward of one image, are the bound kernels': BLAS is as fast there.
+"""
 
 from math import ceil
 from typing import Any
@@ -14,7 +17,7 @@ from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.layer_stage import LayerStage
 from alexnet_np.plan.stage import Moments
 
-from ..linear import momentum
+from ..linear import momentum, streamed
 from ..panel import ROWS, WIDTH
 from ..static import Static
 from ..vector import lanes
@@ -23,26 +26,31 @@ BLOCK = 8 * ROWS  # rows of w that a panel of x, once it is in the cache, is use
 
 
 class LinearStage(LayerStage):
-    """A linear layer, of which dw has no memory."""
+    """A linear layer; its dw has no memory."""
 
     def __init__(self, name: str, layer: Linear, x: Buffer, sgd: Any) -> None:
         super().__init__(name, layer, x, sgd)
         self.weight, self.bias = layer.params["weight"], layer.params["bias"]
-        self.lanes = lanes(x.dtype, x.shape[1])
+        self.lanes, self.full = lanes(x.dtype, x.shape[1]), lanes(x.dtype)  # along features, along images
 
     @property
     def kernels(self) -> str:
-        return f"{super().kernels}, gradient and update in one" if super()._trains("dw") else super().kernels
+        forward = "weights streamed" if self.x.shape[0] > 1 else self.run[True].kernel
+        return f"{forward}, gradient and update in one" if super()._trains("dw") else forward
 
     def _trains(self, gradient: str) -> bool:
         return False  # by LayerStage, which needs no gradient but dx
 
     def reserve(self, arena: Arena, moments: Moments, workers: int) -> None:
         super().reserve(arena, moments, workers)
+        (N, C), K = self.x.shape, len(self.weight)
+        wide = ceil(N / self.full) * self.full
+        self.packed = arena.buffer(f"{self.name}.packed", (C * wide,), self.x.dtype).touch(moments.forward)
+        self.turned = arena.buffer(f"{self.name}.turned", (workers, BLOCK, wide), self.x.dtype).touch(moments.forward)
         if moments.backward is None:
             return
         assert self.dy
-        (N, C), K, when = self.x.shape, len(self.weight), moments.backward
+        when = moments.backward
         if super()._trains("dw"):
             self.x.touch(when)
             self.dy.touch(when)
@@ -53,6 +61,24 @@ class LinearStage(LayerStage):
             given = Spec(self.bias.shape, self.bias.dtype)
             self.db = arena.buffer(f"{self.name}.db", self.bias.shape, self.bias.dtype).touch(when)
             self.of_bias = Bound(sgd_momentum_, given, given, given, **self.sgd.rates("bias", 0.0))
+
+    def forward(self, train: bool) -> None:
+        (N, C), K, item = self.x.shape, len(self.weight), self.x.dtype.itemsize
+        if N == 1:
+            super().forward(train)
+            return
+        x, y, packed, vector = self.x.array, self.y.array, self.packed.array, Static(item, self.full)
+        piece = streamed.piece(N, C, self.full, item)
+        share(ceil(C / piece), lambda lo, hi: streamed.pack_transposed(x, self.full, piece, lo, hi, packed))
+
+        def block(worker: int, number: int) -> None:
+            first, last = number * BLOCK, min((number + 1) * BLOCK, K)
+            streamed.forward(
+                vector, self.packed.address, self.weight.ctypes.data + first * C * item, self.bias[first:last],
+                y[:, first:last], self.turned.array[worker, : last - first], N, C, piece, last - first,
+            )  # fmt: skip
+
+        spread(ceil(K / BLOCK), block)
 
     def backward(self, lr: float) -> None:
         super().backward(lr)
