@@ -21,6 +21,7 @@ from .static import StaticType
 from .vector import Vectors, integer
 
 ROWS = 6  # of C in registers
+LINE = 64  # bytes that a cache loads at once
 WIDTH = 4  # vectors in a row of them: a panel
 # Terms that are summed in registers before they are added to C. Sums of sums: in one chain the rounding of 384 terms
 # would be most of the error of a Winograd tile. And a piece of a panel fits the first cache.
@@ -79,17 +80,26 @@ def zero(_: Any, vector: Any, address: Any, count: Any) -> Any:
 @intrinsic
 def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
            k: Any, add: Any) -> Any:  # fmt: skip
-    """One panel of C: all its rows, ROWS at a time."""
+    """A panel of C: all its rows, ROWS at a time. Meanwhile what lies behind B's piece, the next one, is asked for."""
     if not isinstance(vector, StaticType) or not isinstance(width, types.IntegerLiteral):
         return None
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         _, _, a, a_row, a_k, b, b_k, c, c_row, m, k, add = arguments
         v = Vectors(builder, *vector.value)
+        columns = width.literal_value
+        tiles = builder.sdiv(builder.add(m, integer(ROWS - 1)), integer(ROWS))
+        share = builder.add(builder.sdiv(k, tiles), integer(1))  # rows of the next piece for each tile
+        next_piece = builder.add(b, builder.mul(k, b_k))
 
         def tile(first: Any, rows: int) -> None:
+            begin = builder.mul(builder.sdiv(first, integer(ROWS)), share)
+            with cgutils.for_range(builder, share) as loop:
+                row = builder.add(next_piece, builder.mul(builder.add(begin, loop.index), b_k))
+                for offset in range(0, columns * v.bytes, LINE):
+                    v.prefetch(v.at(row, offset))
             tile_of_a, tile_of_c = (builder.add(p, builder.mul(first, s)) for p, s in ((a, a_row), (c, c_row)))
-            _tile(v, rows, width.literal_value, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add)
+            _tile(v, rows, columns, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add)
 
         by_rows(builder, m, tile)
         return context.get_dummy_value()
