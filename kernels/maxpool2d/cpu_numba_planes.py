@@ -1,12 +1,11 @@
 """maxpool2d a plane at a time: all its windows at once, in vectors.
 
-Math     y = max over (r, s) of x̂[p·stride + r, q·stride + s]; dx gathers dy where the cached index points
+Math     y = max over (r, s) of x̂[p·stride + r, q·stride + s]
 Shapes   x (N·C, H, W), y and index (N·C, P, Q)
 Threads  each has a contiguous part of the planes
 Traffic  the least from memory. A plane is first dealt out by row and column modulo stride, with −∞ around it: then
          element (r, s) of all windows is one contiguous run. That copy stays in the first-level cache
-Change   against cpu_numpy: one pass over memory in place of one for each element of a window, and threads; the backward
-         adds where the index points, in order, in a plane that stays in the cache
+Change   against cpu_numpy: one pass over memory in place of one for each element of a window, and threads
 """
 
 from math import ceil
@@ -14,7 +13,7 @@ from math import ceil
 import numpy as np
 
 from alexnet_np.backend import Array
-from alexnet_np.ops import maxpool2d, maxpool2d_backward
+from alexnet_np.ops import maxpool2d
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
@@ -95,26 +94,3 @@ def _take_larger(run, offset, corner, best, where):  # type: ignore[no-untyped-d
         larger = (not value <= so_far) & (so_far == so_far)
         best[i] = value if larger else so_far
         where[i] = here if larger else there
-
-
-@maxpool2d_backward.kernel("cpu_numba/planes")
-def backward(
-    dy: Array, index: Array, *, x_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Sides, out: Array
-) -> None:
-    planes = x_shape[0] * x_shape[1]
-    dy, index, dx = (array.reshape(planes, -1) for array in (dy, index, out))
-    share(planes, lambda lo, hi: _backward(dy[lo:hi], index[lo:hi], dx[lo:hi]), least=ceil(LEAST / dx[0].size))
-
-
-@jit
-def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
-    for n in range(len(dy)):
-        scatter(dy[n], index[n], dx[n])
-
-
-@jit
-def scatter(dy, index, dx):  # type: ignore[no-untyped-def]
-    """One plane: dy is added, in order, where the index points."""
-    dx[:] = 0
-    for i in range(len(dy)):
-        dx[unsigned(index[i])] += dy[i]

@@ -4,17 +4,17 @@ Math     the largest of a row of the window first, then of those: both take the 
          the whole, in row-major order; a NaN beats every number, and stays.
 Shapes   x (N·C, H, W), y and index (N·C, P, Q); a lane is a window
 Threads  each has a contiguous part of the planes
-Traffic  the least from memory; a plane stays in the first-level cache while its strips are read
+Traffic  the least from memory, which is asked ahead; a plane stays in the first-level cache while its strips are read
 Change   against planes: no copy of the plane, and rows that windows share are reduced once
 
 With padding, or a stride above 2, lanes are gathered, at rows and columns clipped to the plane: an element seen twice
 changes neither the maximum nor who was first.
 """
 
+from functools import cache
 from math import ceil
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -26,6 +26,7 @@ from alexnet_np.ops import maxpool2d
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
+from .. import ahead
 from ..compiled import LEAST, jit
 from ..masked import WORD, below, chosen, count_up, gather, load_where, spread, store_where, word
 from ..static import Static, StaticType
@@ -40,17 +41,18 @@ def refuses(x: Spec, *, size: Pair, **_: Any) -> str | None:
     return None
 
 
-def lanes_for(dtype: Any, columns: int) -> int:
-    """Of a vector for so many columns: no more than a register has, no more than the next power of two."""
-    return min(REGISTER_BYTES // np.dtype(dtype).itemsize, 1 << max(1, (columns - 1).bit_length()))
+@cache
+def _form(size: Pair, stride: Pair, gathers: bool, itemsize: int, columns: int) -> tuple[Static, Static]:
+    """What the core is told: the window, and a vector that such rows fill best."""
+    lanes = min(REGISTER_BYTES // itemsize, 1 << max(1, (columns - 1).bit_length()))
+    return Static(*size, *stride, gathers), Static(itemsize, lanes)
 
 
 @maxpool2d.kernel("cpu_numba/rows", refuses=refuses)
 def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Array, Array]) -> None:
     (N, C, H, W), (P, Q) = x.shape, out[0].shape[2:]
     x, y, index = x.reshape(N * C, H, W), *(array.reshape(N * C, P, Q) for array in out)
-    gathers = stride[1] > 2 or bool(np.any(padding))
-    window, vector = Static(*size, *stride, gathers), Static(x.dtype.itemsize, lanes_for(x.dtype, Q))
+    window, vector = _form(size, stride, stride[1] > 2 or padding != ((0, 0), (0, 0)), x.itemsize, Q)
     before = padding[0][0], padding[1][0]
     share(
         N * C,
@@ -63,6 +65,7 @@ def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Ar
 def _forward(window, vector, before, x, y, index):  # type: ignore[no-untyped-def]
     (planes, H, W), (_, P, Q), item = x.shape, y.shape, x.itemsize
     for n in range(planes):
+        ahead.to_read(x[n])
         for q in range(0, Q, lanes_of(vector)):
             place = n * P * Q + q
             _strip(window, vector, (H, W, P, Q, before[0], before[1], q), x.ctypes.data + n * H * W * item,
