@@ -2,7 +2,8 @@
 
 A processor fetches ahead by itself where addresses run on, but stops at the end of each page, and does not know what is
 about to be written. A kernel that goes through memory a small piece at a time says so: as it begins a piece, it asks
-for as much memory some way further on. There need not be any; nothing is read.
+for as much memory some way further on. There need not be any; nothing is read. Only so many answers can be waited for
+at a time, so a piece of a few kilobytes is better asked for in parts, between which there is work.
 """
 
 from typing import Any
@@ -26,9 +27,9 @@ def to_read(piece):  # type: ignore[no-untyped-def]
 
 
 @jit
-def to_write(piece):  # type: ignore[no-untyped-def]
-    """What lies beyond an array that is about to be written."""
-    _hint_to_write(piece.ctypes.data + AHEAD, piece.size * piece.itemsize)
+def to_write(piece, whole):  # type: ignore[no-untyped-def]
+    """What lies beyond an array that is being written, a part of `whole` that has been touched already."""
+    _hint_to_write(piece.ctypes.data + max(AHEAD, whole.size * whole.itemsize), piece.size * piece.itemsize)
 
 
 @intrinsic

@@ -26,6 +26,8 @@ from ..compiled import LEAST, jit, unsigned
 from . import cpu_numba_planes  # noqa: F401 (it registers itself)
 from .cpu_numba_rows import refuses
 
+STEP = 64  # windows between two looks ahead
+
 
 @maxpool2d.choose("cpu_numba")
 def _(x: Spec, *, size: Pair, stride: Pair, padding: Sides) -> str:
@@ -43,11 +45,14 @@ def backward(
 
 @jit
 def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
+    windows, size = dy.shape[1], dx.shape[1]
     for n in range(len(dy)):
         gradient, places, target = dy[n], index[n], dx[n]
-        ahead.to_read(gradient)
-        ahead.to_read(places)
-        ahead.to_write(target)
         target[:] = 0
-        for i in range(len(gradient)):
-            target[unsigned(places[i])] += gradient[i]
+        for first in range(0, windows, STEP):
+            last = min(first + STEP, windows)
+            ahead.to_read(gradient[first:last])
+            ahead.to_read(places[first:last])
+            ahead.to_write(target[first * size // windows : last * size // windows], target)
+            for i in range(first, last):
+                target[unsigned(places[i])] += gradient[i]
