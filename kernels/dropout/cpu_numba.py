@@ -18,7 +18,7 @@ from alexnet_np.ops.dropout import threshold
 from alexnet_np.ops.philox import stream_key
 from alexnet_np.parallel import share
 
-from ..compiled import LEAST, jit
+from ..compiled import LEAST_MOVED, jit
 from ..philox import VECTORS, keep
 
 
@@ -26,7 +26,7 @@ def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, ou
     x, y, number = x.reshape(-1), out.reshape(-1), x.dtype.type
     if not train:
         factor = number(1 if scale_at_train else 1 - rate)
-        share(x.size, lambda lo, hi: _scale(x[lo:hi], factor, y[lo:hi]), least=LEAST)
+        share(x.size, lambda lo, hi: _scale(x[lo:hi], factor, y[lo:hi]), least=LEAST_MOVED)
         return
     key0, key1 = map(np.uint64, stream_key(*map(int, key)))
     least, factor = np.uint64(threshold(rate)), float(number(1 / (1 - rate) if scale_at_train else 1))
@@ -35,7 +35,7 @@ def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, ou
         part = slice(4 * lo, 4 * hi)
         keep(VECTORS[x.itemsize], x[part], np.uint64(lo), key0, key1, least, factor, y[part])
 
-    share(ceil(x.size / 4), body, least=ceil(LEAST / 8))
+    share(ceil(x.size / 4), body, least=ceil(LEAST_MOVED / 8))
 
 
 @jit

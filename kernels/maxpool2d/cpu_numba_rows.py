@@ -27,7 +27,7 @@ from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
 from .. import ahead
-from ..compiled import LEAST, jit
+from ..compiled import LEAST_MOVED, jit
 from ..masked import WORD, below, chosen, count_up, gather, load_where, spread, store_where, word
 from ..static import Static, StaticType
 from ..vector import INT, REGISTER_BYTES, Vectors, integer
@@ -57,7 +57,7 @@ def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Ar
     share(
         N * C,
         lambda lo, hi: _forward(window, vector, before, x[lo:hi], y[lo:hi], index[lo:hi]),
-        least=ceil(LEAST / (H * W)),
+        least=ceil(LEAST_MOVED / (H * W)),
     )
 
 
