@@ -46,7 +46,11 @@ def _checked_gemm(a: Array, a_transposed: bool, b: Array, b_transposed: bool, c:
 
 # Compiled kernels run as they are written, in Python: what is compiled does not see where an array ends.
 SAFE: dict[str, Any] = {"share": _two_parts, "gemm": _checked_gemm}
-COMPILED = ("alexnet_np.kernels.blas", "alexnet_np.kernels.philox")  # these stay as they are
+COMPILED = (
+    "alexnet_np.kernels.ahead",
+    "alexnet_np.kernels.blas",
+    "alexnet_np.kernels.philox",
+)  # these stay as they are
 
 # These work on addresses from end to end: altered, they would write anywhere. tests/test_winograd.py is what they have.
 ON_ADDRESSES = ("alexnet_np.kernels.conv2d.cpu_numba_winograd",)

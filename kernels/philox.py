@@ -1,28 +1,100 @@
-"""Philox4x32-10 for compiled kernels: the words of consecutive blocks, in vectors. See alexnet_np/ops/philox.py."""
+"""Philox4x32-10 in compiled kernels: elements that are kept by their words, which never leave the registers.
+
+Math     as alexnet_np/ops/philox.py says: word i mod 4 of block i div 4 belongs to element i
+Shapes   one row; a lane is a block, whose words are in four vectors of 64 bits until they are dealt to the elements
+Threads  none: a serial core, for a thread's contiguous part of the blocks
+Traffic  x and y once
+Change   against words in the first-level cache: a round is two multiplications, two shifts and two xors of three,
+         because nothing clears the upper halves. Multiplication of 32-bit words does not see them, and what is xored
+         into them stays there
+"""
+
+from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from alexnet_np.ops import philox
+from alexnet_np.ops.philox import BUMP, MASK, ROUNDS, A, B
 
 from .compiled import jit
+from .masked import WORD, chosen, count_up, spread
+from .static import Static
+from .vector import INT, REGISTER_BYTES, Vectors, integer
 
-A, B, MASK, HALF = np.uint64(philox.A), np.uint64(philox.B), np.uint64(philox.MASK), np.uint64(32)
-BUMP0, BUMP1 = np.uint64(philox.BUMP[0]), np.uint64(philox.BUMP[1])
-ROUNDS = philox.ROUNDS
+BLOCKS = REGISTER_BYTES // 8  # in a group, a lane of 64 bits for each
+GROUP = 4 * BLOCKS  # elements
+VECTORS = {size: Static(size, REGISTER_BYTES // size) for size in (4, 8)}  # of elements, by their size in bytes
 
 
 @jit
-def words(first, key0, key1, w0, w1, w2, w3):  # type: ignore[no-untyped-def]
-    """Word j of block first + i into wj[i]; first and keys uint64, the four arrays uint32 and of one length.
+def keep(vector, x, first, key0, key1, least, factor, y):  # type: ignore[no-untyped-def]
+    """y = factor · x where the word is at least `least`, else 0. first: the block of x[0]; vector: of VECTORS."""
+    whole = len(x) // GROUP
+    _keep(vector, x.ctypes.data, first, key0, key1, least, factor, y.ctypes.data, whole)
+    left = len(x) - whole * GROUP
+    if left:  # in a group of its own, which has room for what is not there
+        end, made = np.zeros(GROUP, x.dtype), np.empty(GROUP, x.dtype)
+        end[:left] = x[whole * GROUP :]
+        _keep(vector, end.ctypes.data, first + whole * BLOCKS, key0, key1, least, factor, made.ctypes.data, 1)
+        y[whole * GROUP :] = made[:left]
 
-    Products of two 32-bit words are 64 bits, so the words are in 64 bits on the way.
-    """
-    for i in range(len(w0)):
-        block = first + np.uint64(i)
-        c0, c1, c2, c3 = block & MASK, block >> HALF, np.uint64(0), np.uint64(0)
-        k0, k1 = key0, key1
-        for _ in range(ROUNDS):
-            a, b = c0 * A, c2 * B
-            c0, c1, c2, c3 = (b >> HALF) ^ c1 ^ k0, b & MASK, (a >> HALF) ^ c3 ^ k1, a & MASK
-            k0, k1 = (k0 + BUMP0) & MASK, (k1 + BUMP1) & MASK
-        w0[i], w1[i], w2[i], w3[i] = np.uint32(c0), np.uint32(c1), np.uint32(c2), np.uint32(c3)
+
+@intrinsic
+def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: Any, factor: Any, y: Any,
+          groups: Any) -> Any:  # fmt: skip
+    """So many groups."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        _, x, first, key0, key1, least, factor, y, groups = arguments
+        v = Vectors(builder, *vector.value)
+        factors, zero = v.everywhere(factor), v.constant(0)
+        limit = spread(builder, builder.trunc(least, WORD), v.lanes)
+        keys = [
+            [
+                spread(builder, builder.add(key, integer(r * bump)), BLOCKS)
+                for key, bump in zip((key0, key1), BUMP, strict=True)
+            ]
+            for r in range(ROUNDS)
+        ]
+        with cgutils.for_range(builder, groups) as loop:
+            block = builder.add(first, builder.mul(loop.index, integer(BLOCKS)))
+            numbers = builder.add(spread(builder, block, BLOCKS), count_up(ir.VectorType(INT, BLOCKS)))
+            pairs = _pairs(builder, _four_words(builder, numbers, keys))
+            for i in range(GROUP // v.lanes):
+                places = range(i * v.lanes // 2, (i + 1) * v.lanes // 2)
+                # Pair k of the group: words 0 and 1 of block k div 2, or its words 2 and 3.
+                dealt = chosen(builder, *pairs, [k // 2 + k % 2 * BLOCKS for k in places])
+                kept = builder.icmp_unsigned(">=", builder.bitcast(dealt, ir.VectorType(WORD, v.lanes)), limit)
+                offset = builder.add(builder.mul(loop.index, integer(GROUP * v.itemsize)), integer(i * v.bytes))
+                scaled = builder.fmul(factors, v.load(builder.add(x, offset)))
+                v.store(builder.select(kept, scaled, zero), builder.add(y, offset))
+        return context.get_dummy_value()
+
+    return types.void(vector, types.int64, *[types.uint64] * 4, types.float64, *[types.int64] * 2), generate
+
+
+def _four_words(builder: Any, blocks: Any, keys: Any) -> list[Any]:
+    """The four words of each block, in the lower halves."""
+    half, low, a, b = (_all(n) for n in (32, MASK, A, B))
+    c0, c1, c2, c3 = blocks, builder.lshr(blocks, half), _all(0), _all(0)
+    for k0, k1 in keys:
+        upper = builder.mul(builder.and_(c0, low), a)
+        other = builder.mul(builder.and_(c2, low), b)
+        c0, c1 = builder.xor(builder.xor(builder.lshr(other, half), c1), k0), other
+        c2, c3 = builder.xor(builder.xor(builder.lshr(upper, half), c3), k1), upper
+    return [c0, c1, c2, c3]
+
+
+def _pairs(builder: Any, words: list[Any]) -> list[Any]:
+    """Words 0 and 1 of each block in one lane, the first in its lower half; and words 2 and 3."""
+    return [
+        builder.or_(builder.and_(low, _all(MASK)), builder.shl(high, _all(32))) for low, high in (words[:2], words[2:])
+    ]
+
+
+def _all(number: int) -> Any:
+    """A constant in every lane of 64 bits."""
+    return ir.Constant(ir.VectorType(INT, BLOCKS), [ir.Constant(INT, number)] * BLOCKS)

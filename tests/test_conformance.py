@@ -62,7 +62,7 @@ def small_pieces(op: Op, key: str, monkeypatch: pytest.MonkeyPatch, threads: int
     with monkeypatch.context() as patch:
         patch.setattr("alexnet_np.kernels.chunks.BYTES", 1)
         module = sys.modules[op.find(key).body.__module__]
-        for name, value in {"STEP": 8, "LEAST": 1}.items():
+        for name, value in {"STEP": 8, "LEAST": 1, "LEAST_MOVED": 1}.items():
             if hasattr(module, name):
                 patch.setattr(module, name, value)
         anp.set_threads(threads)

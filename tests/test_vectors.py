@@ -11,13 +11,16 @@ import pytest
 from numba import njit
 
 from alexnet_np.kernels.compiled import FLAGS
+from alexnet_np.kernels.philox import VECTORS
+from alexnet_np.kernels.static import Static
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64") or not llvm.get_host_cpu_features().get("avx2"),
     reason="reads the assembly of x86-64 with AVX2",
 )
 ROW, NUMBER, INT32 = np.ones(8, np.float32), np.float32(1), np.ones(8, np.int32)
-WORDS, KEY = np.ones(8, np.uint32), np.uint64(1)
+SQUARE, ONE, KEY = np.ones((1, 2, 2), np.float32), np.ones((1, 1, 1), np.float32), np.uint64(1)
+WINDOW = Static(2, 2, 2, 2, False)
 
 # Function, arguments, and an instruction on packed numbers that its loop must have in 256 or 512 bits.
 LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -27,8 +30,12 @@ LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
     "lrn.cpu_numba:_five_squares": ((*[ROW] * 5, NUMBER, NUMBER, ROW), r"vf\w+ps"),
     "lrn.cpu_numba:_times_inverse_power": ((ROW, ROW, NUMBER, ROW), r"vr?sqrt\w*ps"),
     "lrn.cpu_numba:_add_product_of_five": ((NUMBER, *[ROW] * 7), r"vf\w+ps"),
-    "maxpool2d.cpu_numba:_take_larger": ((ROW, np.int32(1), INT32, ROW, INT32), r"vcmp\w*ps"),
-    "philox:words": ((KEY, KEY, KEY, WORDS, WORDS, WORDS, WORDS), r"vpmuludq"),
+    "maxpool2d.cpu_numba_planes:_take_larger": ((ROW, np.int32(1), INT32, ROW, INT32), r"vcmp\w*ps"),
+    "maxpool2d.cpu_numba_rows:_forward": (
+        (WINDOW, VECTORS[4], (0, 0), SQUARE, ONE, ONE.astype(np.int32)),
+        r"vcmp\w*ps",
+    ),
+    "philox:keep": ((VECTORS[4], ROW, KEY, KEY, KEY, KEY, 1.0, ROW), r"vpmuludq"),
     "conv2d.columns:_add": ((ROW, ROW), r"vaddps"),
 }
 

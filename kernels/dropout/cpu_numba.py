@@ -1,10 +1,10 @@
-"""dropout a few thousand elements at a time, whose random words stay in the first-level cache.
+"""dropout in one pass, whose random words stay in registers.
 
 Math     y[i] = factor · x[i] if word i of the Philox stream is at least ⌊rate · 2³²⌋, else 0; dx the same of dy
 Shapes   any, seen as one row; four elements share a block of the stream
 Threads  each has a contiguous part of the blocks
-Traffic  the least: x and y once. The ten rounds of a block, in vectors of blocks, cost more than that
-Change   against cpu_numpy: the words never leave the cache, and threads
+Traffic  the least: x and y once. The ten rounds of a block, in vectors of blocks, take about as long
+Change   against cpu_numpy: the words are never in memory, and threads
 """
 
 from math import ceil
@@ -18,46 +18,30 @@ from alexnet_np.ops.dropout import threshold
 from alexnet_np.ops.philox import stream_key
 from alexnet_np.parallel import share
 
-from ..compiled import LEAST, jit
-from ..philox import words
-
-STEP = 1 << 10  # blocks of four elements at a time
+from ..compiled import LEAST_MOVED, jit
+from ..philox import VECTORS, keep
 
 
 def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:
     x, y, number = x.reshape(-1), out.reshape(-1), x.dtype.type
     if not train:
         factor = number(1 if scale_at_train else 1 - rate)
-        share(x.size, lambda lo, hi: _scale(x[lo:hi], factor, y[lo:hi]), least=LEAST)
+        share(x.size, lambda lo, hi: _scale(x[lo:hi], factor, y[lo:hi]), least=LEAST_MOVED)
         return
     key0, key1 = map(np.uint64, stream_key(*map(int, key)))
-    least, factor = np.uint32(threshold(rate)), number(1 / (1 - rate) if scale_at_train else 1)
+    least, factor = np.uint64(threshold(rate)), float(number(1 / (1 - rate) if scale_at_train else 1))
 
     def body(lo: int, hi: int) -> None:
         part = slice(4 * lo, 4 * hi)
-        _keep(x[part], np.uint64(lo), key0, key1, least, factor, np.empty((4, STEP), np.uint32), y[part])
+        keep(VECTORS[x.itemsize], x[part], np.uint64(lo), key0, key1, least, factor, y[part])
 
-    share(ceil(x.size / 4), body, least=ceil(LEAST / 8))
+    share(ceil(x.size / 4), body, least=ceil(LEAST_MOVED / 8))
 
 
 @jit
 def _scale(x, factor, y):  # type: ignore[no-untyped-def]
     for i in range(len(x)):
         y[i] = factor * x[i]
-
-
-@jit
-def _keep(x, first, key0, key1, least, factor, word, y):  # type: ignore[no-untyped-def]
-    zero, step = x.dtype.type(0), word.shape[1]
-    for start in range(0, (len(x) + 3) // 4, step):
-        words(first + np.uint64(start), key0, key1, word[0], word[1], word[2], word[3])
-        seen, kept = x[4 * start :], y[4 * start :]
-        whole = min(step, len(seen) // 4)
-        for i in range(whole):
-            for j in range(4):
-                kept[4 * i + j] = factor * seen[4 * i + j] if word[j, i] >= least else zero
-        for j in range(min(len(seen), 4 * step) - 4 * whole):
-            kept[4 * whole + j] = factor * seen[4 * whole + j] if word[j, whole] >= least else zero
 
 
 @dropout.kernel("cpu_numba")

@@ -11,13 +11,13 @@ from alexnet_np.backend import Array
 from alexnet_np.ops import relu, relu_backward
 from alexnet_np.parallel import share
 
-from ..compiled import LEAST, jit
+from ..compiled import LEAST_MOVED, jit
 
 
 @relu.kernel("cpu_numba")
 def forward(x: Array, *, out: Array) -> None:
     x, y = x.reshape(-1), out.reshape(-1)
-    share(x.size, lambda lo, hi: _forward(x[lo:hi], y[lo:hi]), least=LEAST)
+    share(x.size, lambda lo, hi: _forward(x[lo:hi], y[lo:hi]), least=LEAST_MOVED)
 
 
 @jit
@@ -30,7 +30,7 @@ def _forward(x, y):  # type: ignore[no-untyped-def]
 @relu_backward.kernel("cpu_numba")
 def backward(dy: Array, y: Array, *, out: Array) -> None:
     dy, y, dx = dy.reshape(-1), y.reshape(-1), out.reshape(-1)
-    share(y.size, lambda lo, hi: _backward(dy[lo:hi], y[lo:hi], dx[lo:hi]), least=LEAST)
+    share(y.size, lambda lo, hi: _backward(dy[lo:hi], y[lo:hi], dx[lo:hi]), least=LEAST_MOVED)
 
 
 @jit

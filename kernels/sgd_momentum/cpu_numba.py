@@ -13,7 +13,7 @@ from alexnet_np.backend import Array
 from alexnet_np.ops import sgd_momentum_
 from alexnet_np.parallel import share
 
-from ..compiled import LEAST, jit
+from ..compiled import LEAST_MOVED, jit
 
 
 @sgd_momentum_.kernel("cpu_numba")
@@ -21,7 +21,7 @@ def update(weights: Array, velocity: Array, gradient: Array, *, lr: Any, momentu
     w, v, g = weights.reshape(-1), velocity.reshape(-1), gradient.reshape(-1)
     number = w.dtype.type
     rates = number(lr.item() if hasattr(lr, "item") else lr), number(momentum), number(weight_decay)
-    share(w.size, lambda lo, hi: _update(w[lo:hi], v[lo:hi], g[lo:hi], *rates), least=LEAST)
+    share(w.size, lambda lo, hi: _update(w[lo:hi], v[lo:hi], g[lo:hi], *rates), least=LEAST_MOVED)
 
 
 @jit

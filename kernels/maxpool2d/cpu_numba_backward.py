@@ -1,0 +1,45 @@
+"""maxpool2d_backward a plane at a time, in the first-level cache.
+
+Math     dx[h, w] = Σ dy where the index is h·W + w, in the order of dy
+Shapes   dx (N·C, H·W), dy and index (N·C, P·Q)
+Threads  each has a contiguous part of the planes
+Traffic  dy and index once; dx once, and once more from memory before it is written
+Change   against cpu_numpy: one addition for each window, where the index points, in a plane that stays in the cache.
+         Gathering in vectors was slower: nothing waits but the memory, which is therefore asked ahead
+"""
+
+from math import ceil
+
+from alexnet_np.backend import Array
+from alexnet_np.ops import maxpool2d_backward
+from alexnet_np.ops.windows import Pair, Sides
+from alexnet_np.parallel import share
+
+from .. import ahead
+from ..compiled import LEAST_MOVED, jit, unsigned
+
+STEP = 64  # windows between two looks ahead
+
+
+@maxpool2d_backward.kernel("cpu_numba")
+def backward(
+    dy: Array, index: Array, *, x_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Sides, out: Array
+) -> None:
+    planes = x_shape[0] * x_shape[1]
+    dy, index, dx = (array.reshape(planes, -1) for array in (dy, index, out))
+    share(planes, lambda lo, hi: _backward(dy[lo:hi], index[lo:hi], dx[lo:hi]), least=ceil(LEAST_MOVED / dx[0].size))
+
+
+@jit
+def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
+    windows, size = dy.shape[1], dx.shape[1]
+    for n in range(len(dy)):
+        gradient, places, target = dy[n], index[n], dx[n]
+        target[:] = 0
+        for first in range(0, windows, STEP):
+            last = min(first + STEP, windows)
+            ahead.to_read(gradient[first:last])
+            ahead.to_read(places[first:last])
+            ahead.to_write(target[first * size // windows : last * size // windows], target)
+            for i in range(first, last):
+                target[unsigned(places[i])] += gradient[i]

@@ -1,0 +1,118 @@
+"""Max-pooling in vectors, in places where the lanes of a vector meet an edge: bit for bit what the definition gives."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+import alexnet_np as anp
+from alexnet_np import ops
+from alexnet_np.backend import Array
+from alexnet_np.dispatch import NoKernel
+from alexnet_np.kernels import vector
+from alexnet_np.kernels.maxpool2d import cpu_numba_rows
+
+ROWS = "cpu_numba/rows"
+DTYPES = np.float32, np.float64
+# Rows of the output from one window to more than two vectors of 16, each with a last one that lanes run beyond.
+WIDTHS = 3, 4, 13, 16, 17, 27, 31, 32, 33, 35, 55, 67, 71
+# size, stride, padding: columns side by side, by twos and by more, windows that overlap and windows with gaps, and a
+# side of the plane that has padding and one that has not.
+WINDOWS: tuple[dict[str, Any], ...] = (
+    {"size": 3, "stride": 2},
+    {"size": 2, "stride": 2},
+    {"size": 3, "stride": 1},
+    {"size": (1, 3), "stride": (3, 2)},
+    {"size": (3, 2), "stride": (1, 4)},
+    {"size": 3, "stride": 2, "padding": 1},
+    {"size": 3, "stride": 2, "padding": ((0, 2), (1, 0))},
+    {"size": (2, 3), "stride": (1, 1), "padding": ((1, 0), (0, 2))},
+)
+
+
+def with_surprises(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
+    """Few values, so that many are equal, both zeros among them, with infinities, and NaNs of both signs."""
+    values = np.array([-2, -1, -0.0, 0.0, 1, 1, 2, np.inf, -np.inf, np.nan, -np.nan], dtype)
+    chances = np.array([*[1.0] * 7, 0.3, 3.0, 0.1, 0.1])
+    return np.random.default_rng(seed).choice(values, shape, p=chances / chances.sum())
+
+
+def assert_same_bits(found: Any, expected: Any) -> None:
+    for got, right in zip(found, expected, strict=True):
+        assert got.dtype == right.dtype
+        np.testing.assert_array_equal(got.view(f"i{got.itemsize}"), right.view(f"i{right.itemsize}"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("keywords", WINDOWS, ids=str)
+def test_every_edge(keywords: dict[str, Any], dtype: Any) -> None:
+    for width, height in product(WIDTHS, (3, 6)):
+        x = with_surprises((2, 2, height, width), dtype, seed=width)
+        with anp.use(maxpool2d=ROWS):
+            found = ops.maxpool2d(x, **keywords)
+        assert_same_bits(found, ops.maxpool2d.definition(x, **keywords))
+
+
+@pytest.mark.parametrize("bytes_", [16, 32])
+def test_narrower_registers(bytes_: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without AVX-512, or without AVX2."""
+    assert bytes_ <= vector.REGISTER_BYTES
+    monkeypatch.setattr(cpu_numba_rows, "REGISTER_BYTES", bytes_)
+    cpu_numba_rows._form.cache_clear()
+    try:
+        for keywords, width, dtype in product(WINDOWS[:6], (3, 17, 27), DTYPES):
+            x = with_surprises((2, 1, 7, width), dtype)
+            with anp.use(maxpool2d=ROWS):
+                found = ops.maxpool2d(x, **keywords)
+            assert_same_bits(found, ops.maxpool2d.definition(x, **keywords))
+    finally:
+        cpu_numba_rows._form.cache_clear()
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3, 37])
+def test_threads_change_nothing(planes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the forward's bits nor the backward's, with fewer planes than threads or lanes, and with more."""
+    monkeypatch.setattr("alexnet_np.kernels.maxpool2d.cpu_numba_rows.LEAST_MOVED", 1)
+    monkeypatch.setattr("alexnet_np.kernels.maxpool2d.cpu_numba_backward.LEAST_MOVED", 1)
+    x, keywords = with_surprises((1, planes, 27, 29), np.float32), WINDOWS[0]
+    random, before, found = np.random.default_rng(1), anp.threads(), []
+    dy = random.standard_normal((1, planes, 13, 14)).astype(np.float32)
+    try:
+        for threads in (1, 2, 3):
+            anp.set_threads(threads)
+            with anp.use("cpu_numba"):
+                y, index = ops.maxpool2d(x, **keywords)
+                found.append((y, index, ops.maxpool2d_backward(dy, index, x_shape=x.shape, **keywords)))
+    finally:
+        anp.set_threads(before)
+    right = ops.maxpool2d.definition(x, **keywords)
+    expected = *right, ops.maxpool2d_backward.definition(dy, right[1], x_shape=x.shape, **keywords)
+    for each in found:
+        assert_same_bits(each, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_backward_adds_in_order_and_keeps_what_it_is_given(dtype: Any) -> None:
+    """More windows than are asked for at a time; infinities, NaN, negative zeros; indices outside their windows."""
+    random = np.random.default_rng(0)
+    dy = with_surprises((2, 3, 12, 11), dtype)
+    dy[0] = random.standard_normal(dy[0].shape)
+    index = random.integers(0, 25 * 23, dy.shape).astype(np.int32)
+    keywords = {"x_shape": (2, 3, 25, 23), "size": 3, "stride": 2}
+    with anp.use("cpu_numba"):
+        dx = ops.maxpool2d_backward(dy, index, **keywords)
+    right = ops.maxpool2d_backward.definition(dy, index, **keywords)
+    np.testing.assert_array_equal(dx, right)
+    np.testing.assert_array_equal(np.signbit(dx[dx == 0]), np.signbit(right[right == 0]))
+
+
+def test_large_windows_are_left_to_the_loops() -> None:
+    x = np.random.default_rng(0).standard_normal((1, 2, 20, 20)).astype(np.float32)
+    with anp.use("cpu_numba"), anp.trace() as calls:
+        small, _ = ops.maxpool2d(x, size=8, stride=1)
+        large, _ = ops.maxpool2d(x, size=(5, 13), stride=1)
+    assert [call.kernel for call in calls] == [ROWS, "cpu_numba/planes"]
+    assert small.max() == large.max() == x.max()
+    with anp.use(maxpool2d=ROWS), pytest.raises(NoKernel, match="more than the 64 elements"):
+        ops.maxpool2d(x, size=(5, 13), stride=1)
