@@ -1,5 +1,6 @@
 """Plan: a network's whole step for one shape of batch, laid out once and then run without allocating."""
 
+from contextvars import copy_context
 from math import isfinite
 from typing import Any
 
@@ -58,6 +59,7 @@ class Plan:
                     layer.seed = seed
         self.sgd = sgd or optimizer(model, self.recipe)
         self._made: dict[bool, Schedule] = {}
+        self._chosen = copy_context()  # what `use()` says now, for when a schedule is made
 
     def step(self, x: Array, labels: Array, lr: float | None = None) -> float:
         """One training step on images x (N, C, H, W) and labels (N,); returns the loss before the update.
@@ -97,7 +99,8 @@ class Plan:
     def _schedule(self, training: bool) -> Schedule:
         made = self._made.get(training)
         if made is None or made.workers < threads():
-            self._made[training] = made = Schedule(self.model, self.x, self.sgd if training else None)
+            sgd = self.sgd if training else None
+            self._made[training] = made = self._chosen.copy().run(Schedule, self.model, self.x, sgd)
         return made
 
     def _check(self, x: Array) -> None:
