@@ -25,7 +25,7 @@ from .geometry import Geometry
 from .tails import Tail, tail
 
 LEAST_TILES = 72  # at a time: the matrix products run at full rate from here
-CHUNK_BYTES = 48 << 20  # of dM and V
+CHUNK_BYTES = 48 << 20  # of dM and V: whatever the number of threads, so that the sums over images are the same
 FILTERS = 8  # at a time
 
 
@@ -59,7 +59,9 @@ class Convolution(Stage):
     def reserve(self, arena: Arena, moments: Moments, workers: int) -> None:
         form, forward = self.form, moments.forward
         trains = moments.backward is not None
-        self.step = min(ceil(LEAST_TILES / form.tiles), ceil(self.images / workers))
+        per_image = form.tiles * form.elements * (form.x[2] + form.y[2]) * form.itemsize
+        self.chunk = max(1, min(CHUNK_BYTES // per_image, self.images))
+        self.step = min(ceil(LEAST_TILES / form.tiles), ceil(self.chunk / workers))
         self.x.touch(forward)
         arena.add(self.y).touch(forward)
         for i, made in enumerate(self.tails):
@@ -103,10 +105,6 @@ class Convolution(Stage):
         if self.relu and not self.tails:
             self.y.touch(moment)
         tiles = self.step * form.tiles
-        per_image = form.tiles * form.elements * (form.x[2] + form.y[2]) * form.itemsize
-        least = self.step * workers
-        whole = max(least, CHUNK_BYTES // per_image // least * least)
-        self.chunk = min(whole, ceil(self.images / self.step) * self.step) if trains else least
         self.m = self._bytes(arena, "dm", 1, form.m_(self.chunk * form.tiles), moment)
         self.gradients = [
             self._array(arena, f"d{i}", (workers, self.step, *made.x), moment) for i, made in enumerate(self.tails)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from alexnet_np.dispatch import Op
+from alexnet_np.dispatch import OPS, Op
 from alexnet_np.layers import LRN, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
 from alexnet_np.ops import conv2d, linear, lrn, maxpool2d, relu, sgd_momentum_
 from alexnet_np.plan.arena import Buffer
@@ -44,5 +44,5 @@ def stage(rest: list[tuple[str, Layer]], x: Buffer, sgd: Any) -> Stage | None:
 
 
 def _wanted(op: Op) -> bool:
-    """Whether nobody asks for other kernels of the operation than this backend's own choice."""
-    return op.asked() in (None, "cpu_numba")
+    """Whether nobody asks for other kernels of the operation, or of its backwards, than this backend's own choice."""
+    return all(each.asked() in (None, "cpu_numba") for each in (op, *(OPS[name] for name in op.backward)))
