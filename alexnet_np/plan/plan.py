@@ -96,6 +96,11 @@ class Plan:
         arrays = [*self.model.state_dict().values(), *self.sgd.velocity.values()]
         return sum(int(array.nbytes) for array in arrays) + self._schedule(True).nbytes
 
+    @property
+    def schedule(self) -> Schedule:
+        """Its training steps, laid out."""
+        return self._schedule(True)
+
     def _schedule(self, training: bool) -> Schedule:
         made = self._made.get(training)
         if made is None or made.workers < threads():

@@ -17,6 +17,7 @@ from ..data import Split
 from ..data.loader import batches, per_epoch
 from ..network import Sequential
 from ..parallel import threads
+from ..plan import Plan
 from .evaluation import Scores, evaluate
 from .finite import NotFinite, check_weights, where_it_began
 from .optimizer import SGD
@@ -46,6 +47,8 @@ def fit(
     timeline: Timeline | None = None,
 ) -> bool:
     """Train until the recipe's epochs or steps are done; False where Ctrl-C ended it early.
+
+    Steps are planned, see `Plan`; a batch that lacks images, which the set skipped, is trained on layer by layer.
 
     Ctrl-C ends it after the step, or at once while the held-out images are scored; a second one at once. `folder` gets
     metrics.jsonl and the checkpoints of `Series`: at the beginning, every `save_every` steps, after each epoch, and at
@@ -84,6 +87,7 @@ class _Loop:
         epochs = run.recipe.epochs * self.per_epoch
         self.steps = min(epochs, run.recipe.steps or epochs)
         self.pace = _Pace()
+        self.plan: Plan | None = None  # made for the first whole batch
         self.series = self.record = None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +124,7 @@ class _Loop:
         )
         for batch in self.timeline.data(stream) if self.timeline else stream:
             lr = self.lr(run.model.iteration)
-            run.loss = train_step(run.model, run.sgd, batch.x, batch.labels, lr)
+            run.loss = self.step(batch.x, batch.labels, lr)
             self.pace.add(len(batch.labels), batch.waited)
             if self.unscored():
                 break
@@ -130,6 +134,16 @@ class _Loop:
             if run.model.iteration % recipe.save_every == 0:
                 self.save()
         return not self.interrupts.asked
+
+    def step(self, x: Array, labels: Array, lr: float) -> float:
+        run = self.run
+        if len(x) < run.recipe.batch:
+            return train_step(run.model, run.sgd, x, labels, lr)
+        if self.plan is None:
+            self.plan = Plan(run.model, x.shape, run.recipe, sgd=run.sgd)
+            if self.timeline:
+                self.timeline.watch_plan(self.plan)
+        return self.plan.step(x, labels, lr)
 
     def score(self) -> bool:
         """The end of an epoch; False where it was interrupted."""

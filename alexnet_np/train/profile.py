@@ -1,55 +1,33 @@
 """Where the time of a training step goes: a timeline for Perfetto, and the table that `caffe time` prints.
 
 `with profile(model, sgd) as timeline: …` times every layer's forward and backward, the loss and the update of the
-steps inside, from around them: the layers compute what they always do. https://ui.perfetto.dev opens what
+steps inside, from around them: the layers compute what they always do. Of a plan that `timeline.watch_plan` was told
+of, every stage is timed in place of a layer; its backward ends with the update. https://ui.perfetto.dev opens what
 `timeline.write` writes, and so does chrome://tracing.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from ..backend import Array, array_module, device_of
 from ..dispatch import TracedCall, trace
 from ..network import Sequential
+from ..plan import Plan
+from ..plan.stage import Stage
 from ..whole_files import replace_whole
+from .profile_table import Event, Row, averages, table
 
 T = TypeVar("T")
-PARTS = "data", "forward", "loss", "backward", "update"  # what a step is made of, in order
 
 
 class Optimizer(Protocol):
     def step(self, lr: float) -> None: ...
-
-
-class Event(NamedTuple):
-    """Something that took from `start` to `end`, in nanoseconds. `step` counts from 1; None: no part of a step."""
-
-    name: str
-    category: str  # step, one of PARTS, or evaluate
-    start: int
-    end: int
-    step: int | None
-    args: dict[str, Any]
-
-    @property
-    def ms(self) -> float:
-        return (self.end - self.start) / 1e6
-
-
-class Row(NamedTuple):
-    """A layer's milliseconds in a mean step."""
-
-    name: str
-    kind: str
-    forward: float
-    backward: float
 
 
 class Timeline:
@@ -57,9 +35,11 @@ class Timeline:
 
     def __init__(self, model: Sequential, steps: int) -> None:
         self.model, self.steps, self.events, self.done, self.batch = model, steps, list[Event](), 0, 0
+        self.kinds = {name: type(layer).__name__ for name, layer in model.items()}  # of the rows of the table
         self._began: int | None = None  # the start of the step that goes on
         self._forward_ended: int | None = None  # set while a loss is computed
         self._before: list[tuple[Any, str, Any]] = []
+        self.planned = False
 
     def data(self, batches: Iterable[T]) -> Iterator[T]:
         """The same batches; how long each was waited for becomes an event."""
@@ -90,52 +70,12 @@ class Timeline:
         replace_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def averages(self) -> tuple[list[Row], dict[str, float], int]:
-        """Each layer's times, those of a step and its parts (milliseconds), and the number of steps they are means of.
-
-        The first step, which also draws the weights and warms the caches, is left out where there are others.
-        Raises ValueError where no step was profiled.
-        """
-        whole = [event for event in self.events if event.category == "step"]
-        if not whole:
-            raise ValueError("no training step was profiled")
-        counted = {event.step for event in whole[1:] or whole}
-        layers: dict[tuple[str, str], float] = defaultdict(float)
-        parts: dict[str, float] = dict.fromkeys((*PARTS, "step"), 0.0)
-        for event in self.events:
-            if event.step in counted:
-                if event.name in self.model:
-                    layers[event.name, event.category] += event.ms / len(counted)
-                else:
-                    parts[event.category] += event.ms / len(counted)
-        rows = [
-            Row(name, type(layer).__name__, layers[name, "forward"], layers[name, "backward"])
-            for name, layer in self.model.items()
-        ]
-        return rows, parts, len(counted)
+        """What `profile_table.averages` makes of it."""
+        return averages(self)
 
     def table(self) -> str:
-        """Mean milliseconds of each layer's forward and backward and of the rest of a step, and their shares of it."""
-        rows, parts, steps = self.averages()
-        other = parts["step"] - sum(parts[name] for name in PARTS)
-        forward, backward = parts["forward"], parts["backward"]
-        cells: list[tuple[str, ...]] = [("layer", "", "forward", "backward", "total", "share")]
-        cells += [_cells(*row, row.forward + row.backward, parts["step"]) for row in rows]
-        totals = [
-            _cells("network", "", forward, backward, forward + backward, parts["step"]),
-            *(_cells(name, "", None, None, parts[name], parts["step"]) for name in ("loss", "update")),
-            _cells("wait for data", "", None, None, parts["data"], parts["step"]),
-            _cells("between them", "", None, None, other, parts["step"]),
-            _cells("step", "", None, None, parts["step"], parts["step"]),
-        ]
-        widths = [max(map(len, column)) for column in zip(*cells, *totals, strict=True)]
-        lines = ["  ".join(_align(row, widths)) for row in (*cells, *totals)]
-        rule = "─" * len(lines[0])
-        lines = [lines[0], rule, *lines[1 : len(cells)], rule, *lines[len(cells) :]]
-        which = f"{steps} steps after the first" if steps < self.done else f"{steps} step" + "s" * (steps > 1)
-        speed = 1000 * self.batch / parts["step"]
-        return "\n".join(
-            [f"{self.model.title}, mean of {which}, batch {self.batch}, milliseconds", *lines, f"{speed:,.1f} images/s"]
-        )
+        """What `profile_table.table` makes of it."""
+        return table(self)
 
     # Recording.
 
@@ -152,6 +92,20 @@ class Timeline:
         self._replace(self.model, "forward", self._timed_forward("forward", self.model.forward))
         self._replace(self.model, "backward", self._timed_backward("backward", self.model.backward))
         self._replace(sgd, "step", self._timed_update(sgd.step))
+
+    def watch_plan(self, plan: Plan) -> None:
+        """Time the stages of this plan's training steps too: whoever trains by a plan says so before its first step."""
+        if not self._before:
+            return
+        schedule, self.planned = plan.schedule, True
+        kinds = {s.name: " ".join(type(layer).__name__ for layer in s.layers.values()) for s in schedule.stages}
+        self.kinds = {**kinds, **self.kinds}
+        for stage in schedule.stages:
+            self._replace(stage, "forward", self._timed_stage(stage, "forward"))
+            self._replace(stage, "backward", self._timed_stage(stage, "backward"))
+        for part, name in (("forward", "forward"), ("loss_of", "loss"), ("backward", "backward")):
+            self._replace(schedule, part, self._timed_part(getattr(schedule, part), name))
+        self._replace(plan, "step", self._timed_plan(plan))
 
     def _replace(self, owner: Any, name: str, timed: Callable[..., Any]) -> None:
         self._before.append((owner, name, vars(owner).get(name)))
@@ -203,15 +157,47 @@ class Timeline:
         def timed(lr: float, *args: Any, **options: Any) -> Any:
             start = perf_counter_ns()
             result = update(lr, *args, **options)
-            end = perf_counter_ns()
-            self._add("update", "update", start, end, {"lr": float(lr)})
-            self._add(f"step {self.model.iteration + 1}", "step", self._began or start, end)
-            self._began, self.done = None, self.done + 1
-            if self.done == self.steps:
-                self._restore()
+            self._add("update", "update", start, args={"lr": float(lr)})
+            self._step_ended(start, self.model.iteration + 1)
             return result
 
         return timed
+
+    def _timed_stage(self, stage: Stage, part: str) -> Callable[..., Any]:
+        run, args = getattr(stage, part), {"output": list(stage.y.shape), "kernels": [stage.kernels]}
+
+        def timed(given: Any) -> None:
+            start = perf_counter_ns()
+            run(given)
+            self._add(stage.name, part, start, args=args)
+
+        return timed
+
+    def _timed_part(self, run: Callable[..., T], name: str) -> Callable[..., T]:
+        def timed(*given: Any) -> T:
+            start = perf_counter_ns()
+            result = run(*given)
+            self._add(name, name, start)
+            return result
+
+        return timed
+
+    def _timed_plan(self, plan: Plan) -> Callable[..., float]:
+        run = plan.step
+
+        def timed(x: Array, labels: Array, lr: float | None = None) -> float:
+            start, self.batch = perf_counter_ns(), len(x)
+            loss = run(x, labels, lr)
+            self._step_ended(start, self.model.iteration)
+            return loss
+
+        return timed
+
+    def _step_ended(self, start: int, number: int) -> None:
+        self._add(f"step {number}", "step", self._began or start)
+        self._began, self.done = None, self.done + 1
+        if self.done == self.steps:
+            self._restore()
 
 
 @contextmanager
@@ -254,13 +240,3 @@ def _ready(array: Array) -> Array:
 def _kernels(calls: list[TracedCall], whole: bool) -> dict[str, Any]:
     """Which kernels ran in a layer; those of the whole network stand with its layers."""
     return {} if whole else {"kernels": [f"{call.op}: {call.kernel}" for call in calls]}
-
-
-def _cells(
-    name: str, kind: str, forward: float | None, backward: float | None, total: float, step: float
-) -> tuple[str, ...]:
-    return name, kind, *("" if ms is None else f"{ms:.2f}" for ms in (forward, backward, total)), f"{total / step:.1%}"
-
-
-def _align(cells: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))]

@@ -18,7 +18,11 @@ class ToFirst(Stage):
         super().__init__(layers, x, sgd)
         N, H, W, C = x.shape
         shape, layout = ((N, C * H * W), "") if layers else ((N, C, H, W), "first")
-        self.y = Buffer(f"{self.name or x.name}.first", shape, x.dtype, layout)
+        self.y = Buffer(f"{self.name}.first", shape, x.dtype, layout)
+
+    @property
+    def name(self) -> str:
+        return super().name or f"after {self.x.name.removesuffix('.y')}"
 
     @property
     def kernels(self) -> str:
