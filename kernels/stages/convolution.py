@@ -27,6 +27,7 @@ from .tails import Tail, tail
 LEAST_TILES = 72  # at a time: the matrix products run at full rate from here
 CHUNK_BYTES = 48 << 20  # of dM and V: whatever the number of threads, so that the sums over images are the same
 FILTERS = 8  # at a time
+TURNS = 16  # that the elements of dU are dealt to the threads in
 
 
 class Convolution(Stage):
@@ -198,10 +199,7 @@ class Convolution(Stage):
                 lambda worker, item, begin=begin, images=images: self._backward(worker, item, begin, images),
             )
             if self.updates:
-                spread(
-                    self.form.elements + 1,
-                    lambda _, item, begin=begin, images=images: self._weights(item, begin, images),
-                )
+                spread(TURNS, lambda _, turn, begin=begin, images=images: self._weights(turn, begin, images))
         if self.updates:
             self._update(lr)
 
@@ -237,18 +235,18 @@ class Convolution(Stage):
             x = self._input(first, images, worker)
             core.input_tiles(form.tile(False), form.vector, form.shape, x, v, v_point, spare, 0, tiles)
 
-    def _weights(self, element: int, begin: int, images: int) -> None:
-        """One element of dU, or db after the last, from a chunk."""
+    def _weights(self, turn: int, begin: int, images: int) -> None:
+        """Some elements of dU, and in the first turn db, from a chunk."""
         form, tiles = self.form, images * self.form.tiles
         m_point, v_point, add = form.m_point(tiles), form.v_point(tiles), int(begin > 0)
-        if element == form.elements:
+        if turn == 0:
             db = next(buffer for key, _, buffer in self.updates if key == "bias")
             core.to_db(form.vector, form.shape, self.m.address, m_point, self.one.address, db.address, tiles, add)
-        else:
-            core.to_du(
-                form.vector, form.shape, self.m.address, m_point, self.v.address, v_point, self.du.address, tiles,
-                element, element + 1, add,
-            )  # fmt: skip
+        first, last = (number * form.elements // TURNS for number in (turn, turn + 1))
+        core.to_du(
+            form.vector, form.shape, self.m.address, m_point, self.v.address, v_point, self.du.address, tiles, first,
+            last, add,
+        )  # fmt: skip
 
     def _update(self, lr: float) -> None:
         form, channels = self.form, self.form.x[2]

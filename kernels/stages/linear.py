@@ -22,7 +22,8 @@ from ..panel import ROWS, WIDTH
 from ..static import Static
 from ..vector import lanes
 
-BLOCK = 8 * ROWS  # rows of w that a panel of x, once it is in the cache, is used for
+TILES = 8  # of ROWS rows of w, that a panel of x, once it is in the cache, is used for
+LEAST_WORK = 1 << 22  # multiplications that are worth a thread's turn
 
 
 class LinearStage(LayerStage):
@@ -44,9 +45,12 @@ class LinearStage(LayerStage):
     def reserve(self, arena: Arena, moments: Moments, workers: int) -> None:
         super().reserve(arena, moments, workers)
         (N, C), K = self.x.shape, len(self.weight)
+        self.block = ROWS * max(TILES, ceil(LEAST_WORK / (ROWS * C * N)))
         wide = ceil(N / self.full) * self.full
         self.packed = arena.buffer(f"{self.name}.packed", (C * wide,), self.x.dtype).touch(moments.forward)
-        self.turned = arena.buffer(f"{self.name}.turned", (workers, BLOCK, wide), self.x.dtype).touch(moments.forward)
+        self.turned = arena.buffer(f"{self.name}.turned", (workers, min(self.block, K), wide), self.x.dtype).touch(
+            moments.forward
+        )
         if moments.backward is None:
             return
         assert self.dy
@@ -72,13 +76,13 @@ class LinearStage(LayerStage):
         share(ceil(C / piece), lambda lo, hi: streamed.pack_transposed(x, self.full, piece, lo, hi, packed))
 
         def block(worker: int, number: int) -> None:
-            first, last = number * BLOCK, min((number + 1) * BLOCK, K)
+            first, last = number * self.block, min((number + 1) * self.block, K)
             streamed.forward(
                 vector, self.packed.address, self.weight.ctypes.data + first * C * item, self.bias[first:last],
                 y[:, first:last], self.turned.array[worker, : last - first], N, C, piece, last - first,
             )  # fmt: skip
 
-        spread(ceil(K / BLOCK), block)
+        spread(ceil(K / self.block), block)
 
     def backward(self, lr: float) -> None:
         super().backward(lr)
@@ -100,11 +104,11 @@ class LinearStage(LayerStage):
         momentum.pack_rows(dy, rows)
 
         def block(_: int, number: int) -> None:
-            first = number * BLOCK
+            first = number * self.block
             momentum.update(
                 Static(item, self.lanes), self.rows.address + first * N * item, self.columns.address,
                 self.weight.ctypes.data + first * C * item, velocity.ctypes.data + first * C * item,
-                N, C // self.lanes, min(BLOCK, K - first), *numbers,
+                N, C // self.lanes, min(self.block, K - first), *numbers,
             )  # fmt: skip
 
-        spread(ceil(K / BLOCK), block)
+        spread(ceil(K / self.block), block)
