@@ -8,11 +8,13 @@ Traffic  one more pass over x and y than channels last needs
 Change   against columns: n²/(m²r²) of the multiplications, for a rounding error some ten times as large
 """
 
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from alexnet_np.backend import Array
+from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
@@ -88,40 +90,56 @@ def tiles(r: int, outputs: Pair) -> int:
     return -(-outputs[0] // tile[0]) * -(-outputs[1] // tile[0])
 
 
-class _Room:
-    """What a thread works in: V and M of `images` images, and a pixel of zeros with one to be written behind it."""
+def _room(form: _Form, images: int) -> int:
+    """Bytes of V and M of so many images."""
+    return images * form.image + 2 * form.elements * core.GAP
 
-    def __init__(self, form: _Form, images: int, dtype: Any) -> None:
-        self.size = images * form.image + 2 * form.elements * core.GAP
-        self.arrays = np.empty(self.size, np.uint8), np.zeros(2 * max(form.shape[2], form.shape[5]), dtype)
-        self.scratch, self.spare = (a.ctypes.data for a in self.arrays)
+
+def _pixels(form: _Form) -> int:
+    """Numbers in a pixel of zeros, and one behind it that may be written to."""
+    return 2 * max(form.shape[2], form.shape[5])
 
 
 def _images_at_a_time(form: _Form, images: int, budget: int) -> int:
     return max(1, min(images, budget // form.image))
 
 
-@conv2d.kernel("cpu_numba/winograd", refuses=_refuses_w, error=ERROR)
-def forward(x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, groups: int, out: Array) -> None:
+def _u(x: Spec, w: Spec, b: Spec, **keywords: Any) -> Spec:
+    return _bytes_of_u(x.shape, w, conv2d.infer(x, w, b, **keywords)[0].shape, keywords)
+
+
+def _ut(dy: Spec, w: Spec, *, x_shape: tuple[int, ...], **keywords: Any) -> Spec:
+    return _bytes_of_u(x_shape, w, dy.shape, keywords)
+
+
+def _bytes_of_u(x: tuple[int, ...], w: Spec, y: tuple[int, ...], keywords: dict[str, Any]) -> Spec:
+    f = form(x, w.shape, y, keywords["padding"], keywords["groups"], w.dtype)
+    return Spec((f.elements * f.point,), np.dtype(np.uint8))
+
+
+@conv2d.kernel("cpu_numba/winograd", workspace=_u, refuses=_refuses_w, error=ERROR)
+def forward(
+    x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, groups: int, out: Array, workspace: Array
+) -> None:
     N, C, H, W = x.shape
     _, K, P, Q = out.shape
     f = form(x.shape, w.shape, out.shape, padding, groups, x.dtype)
-    u = np.empty(f.elements * f.point, np.uint8)
+    u = workspace.ctypes.data
 
     def filters(lo: int, hi: int) -> None:
         taps = np.empty((w.shape[2] ** 2, f.lanes), x.dtype)
-        winograd_weights.to_u(f.tile, f.vector, w.shape[2], w, u.ctypes.data, taps, f.point, groups, lo, hi)
+        winograd_weights.to_u(f.tile, f.vector, w.shape[2], w, u, taps, f.point, groups, lo, hi)
 
     def images(lo: int, hi: int) -> None:
         step = _images_at_a_time(f, hi - lo, BLOCK_BYTES)
-        room = _Room(f, step, x.dtype)
+        scratch, spare = np.empty(_room(f, step), np.uint8), np.zeros(_pixels(f), x.dtype)
         xs, ys = np.empty((step, H * W, C), x.dtype), np.empty((step, P * Q, K), x.dtype)
         for i in range(lo, hi, step):
             n = min(step, hi - i)
             to_channels_last(x[i : i + n].reshape(n, C, H * W), xs)
             core.forward(
-                f.tile, f.vector, f.shape, xs.ctypes.data, u.ctypes.data, b.ctypes.data, ys.ctypes.data, room.scratch,
-                room.spare, 0, n * f.tiles, n * f.tiles,
+                f.tile, f.vector, f.shape, xs.ctypes.data, u, b.ctypes.data, ys.ctypes.data, scratch.ctypes.data,
+                spare.ctypes.data, 0, n * f.tiles, n * f.tiles,
             )  # fmt: skip
             to_channels_first(ys[:n], out[i : i + n].reshape(n, K, P * Q))
 
@@ -129,29 +147,37 @@ def forward(x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, group
     share(N, images)
 
 
-@conv2d_backward_data.kernel("cpu_numba/winograd", refuses=_refuses_w, error=ERROR)
+@conv2d_backward_data.kernel("cpu_numba/winograd", workspace=_ut, refuses=_refuses_w, error=ERROR)
 def backward_data(
-    dy: Array, w: Array, *, x_shape: tuple[int, ...], stride: Pair, padding: Sides, groups: int, out: Array
+    dy: Array,
+    w: Array,
+    *,
+    x_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Sides,
+    groups: int,
+    out: Array,
+    workspace: Array,
 ) -> None:
     N, C, H, W = x_shape
     _, K, P, Q = dy.shape
     f = form(x_shape, w.shape, dy.shape, padding, groups, dy.dtype)
-    ut = np.empty(f.elements * f.point, np.uint8)
+    ut = workspace.ctypes.data
 
     def filters(lo: int, hi: int) -> None:
         taps = np.empty((w.shape[2] ** 2, f.lanes), dy.dtype)
-        winograd_weights.to_ut(f.tile, f.vector, w.shape[2], w, ut.ctypes.data, taps, f.point, groups, lo, hi)
+        winograd_weights.to_ut(f.tile, f.vector, w.shape[2], w, ut, taps, f.point, groups, lo, hi)
 
     def images(lo: int, hi: int) -> None:
         step = _images_at_a_time(f, hi - lo, BLOCK_BYTES)
-        room = _Room(f, step, dy.dtype)
+        scratch, spare = np.empty(_room(f, step), np.uint8), np.zeros(_pixels(f), dy.dtype)
         dys, dxs = np.empty((step, P * Q, K), dy.dtype), np.empty((step, H * W, C), dy.dtype)
         for i in range(lo, hi, step):
             n = min(step, hi - i)
             to_channels_last(dy[i : i + n].reshape(n, K, P * Q), dys)
             core.backward_data(
-                f.tile, f.vector, f.shape, dys.ctypes.data, 0, ut.ctypes.data, dxs.ctypes.data, room.scratch,
-                room.spare, 0, n, n,
+                f.tile, f.vector, f.shape, dys.ctypes.data, 0, ut, dxs.ctypes.data, scratch.ctypes.data,
+                spare.ctypes.data, 0, n, n,
             )  # fmt: skip
             to_channels_first(dxs[:n], out[i : i + n].reshape(n, C, H * W))
 
@@ -159,7 +185,25 @@ def backward_data(
     share(N, images)
 
 
-@conv2d_backward_weights.kernel("cpu_numba/winograd", refuses=_refuses_shape, error=ERROR)
+def _pieces(f: _Form, images: int, itemsize: int) -> tuple[int, dict[str, int]]:
+    """Images of a chunk, and the bytes of what they are worked on in, whose names are the formula's."""
+    H, W, C, P, Q, K = f.shape[:6]
+    step = _images_at_a_time(f, images, CHUNK_BYTES)
+    sizes = {"V, dM": _room(f, step), "x": step * H * W * C * itemsize, "dy": step * P * Q * K * itemsize}
+    return step, {**sizes, "dU": f.elements * f.point, "spare": _pixels(f) * itemsize}
+
+
+def _pieces_together(dy: Spec, x: Spec, *, w_shape: tuple[int, ...], **keywords: Any) -> Spec:
+    f = form(x.shape, w_shape, dy.shape, keywords["padding"], keywords["groups"], dy.dtype)
+    sizes = _pieces(f, x.shape[0], dy.dtype.itemsize)[1].values()
+    return Spec((sum(map(_whole_lines, sizes)),), np.dtype(np.uint8))
+
+
+def _whole_lines(size: int) -> int:
+    return -(-size // 64) * 64
+
+
+@conv2d_backward_weights.kernel("cpu_numba/winograd", workspace=_pieces_together, refuses=_refuses_shape, error=ERROR)
 def backward_weights(
     dy: Array,
     x: Array,
@@ -169,39 +213,49 @@ def backward_weights(
     padding: Sides,
     groups: int,
     out: tuple[Array, Array],
+    workspace: Array,
 ) -> None:
     dw, db = out
     N, C, H, W = x.shape
     _, K, P, Q = dy.shape
     f = form(x.shape, w_shape, dy.shape, padding, groups, dy.dtype)
-    step = _images_at_a_time(f, N, CHUNK_BYTES)
-    room, one = _Room(f, step, dy.dtype), np.ones(1, dy.dtype)
-    xs, dys = np.empty((step, H * W, C), dy.dtype), np.empty((step, P * Q, K), dy.dtype)
-    du = np.empty(f.elements * f.point, np.uint8)
+    step, sizes = _pieces(f, N, dy.itemsize)
+    ends = list(accumulate(map(_whole_lines, sizes.values())))
+    at = {
+        name: workspace[end - _whole_lines(size) :][:size]
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
+    xs, dys = at["x"].view(x.dtype).reshape(step, H * W, C), at["dy"].view(dy.dtype).reshape(step, P * Q, K)
+    v, du, spare = (at[name].ctypes.data for name in ("V, dM", "dU", "spare"))
+    at["spare"][:] = 0
+    one = np.ones(1, dy.dtype)
     for i in range(0, N, step):
-        tiles = min(step, N - i) * f.tiles
-        v_point, m_point = tiles * C * dy.itemsize + core.GAP, tiles * K * dy.itemsize + core.GAP
-        products = room.scratch + f.elements * v_point
+        images = min(step, N - i)
+        v_point, m_point = (images * f.tiles * channels * dy.itemsize + core.GAP for channels in (C, K))
+        dm = v + f.elements * v_point
 
-        def images(lo: int, hi: int, i: int = i, v_point: int = v_point, m_point: int = m_point) -> None:
+        def transform(
+            lo: int, hi: int, i: int = i, v_point: int = v_point, m_point: int = m_point, dm: int = dm
+        ) -> None:
             to_channels_last(x[i + lo : i + hi].reshape(hi - lo, C, H * W), xs[lo:hi])
             to_channels_last(dy[i + lo : i + hi].reshape(hi - lo, K, P * Q), dys[lo:hi])
             first, count = lo * f.tiles, (hi - lo) * f.tiles
-            v, m = room.scratch + first * C * dy.itemsize, room.scratch + f.elements * v_point + first * K * dy.itemsize
-            core.input_tiles(f.tile, f.vector, f.shape, xs.ctypes.data, v, v_point, room.spare, first, count)
-            core.gradient_tiles(f.tile, f.vector, f.shape, dys.ctypes.data, 0, m, m_point, room.spare, first, count)
+            to_v, to_m = (base + first * n * dy.itemsize for base, n in ((v, C), (dm, K)))
+            core.input_tiles(f.tile, f.vector, f.shape, xs.ctypes.data, to_v, v_point, spare, first, count)
+            core.gradient_tiles(f.tile, f.vector, f.shape, dys.ctypes.data, 0, to_m, m_point, spare, first, count)
 
-        def elements(
-            lo: int, hi: int, i: int = i, tiles: int = tiles, m: int = products, v: int = v_point, p: int = m_point
+        def multiply(
+            lo: int, hi: int, i: int = i, v_point: int = v_point, m_point: int = m_point, dm: int = dm
         ) -> None:
-            core.to_du(f.vector, f.shape, m, p, room.scratch, v, du.ctypes.data, tiles, lo, hi, i > 0)
+            tiles = min(step, N - i) * f.tiles
+            core.to_du(f.vector, f.shape, dm, m_point, v, v_point, du, tiles, lo, hi, i > 0)
 
-        share(min(step, N - i), images)
-        share(f.elements, elements)
-        core.to_db(f.vector, f.shape, products, m_point, one.ctypes.data, db.ctypes.data, tiles, i > 0)
+        share(images, transform)
+        share(f.elements, multiply)
+        core.to_db(f.vector, f.shape, dm, m_point, one.ctypes.data, db.ctypes.data, images * f.tiles, i > 0)
 
     def filters(lo: int, hi: int) -> None:
         taps = np.empty((w_shape[2] ** 2, f.lanes), dy.dtype)
-        winograd_weights.to_dw(f.tile, f.vector, w_shape[2], du.ctypes.data, dw, taps, f.point, groups, lo, hi, False)
+        winograd_weights.to_dw(f.tile, f.vector, w_shape[2], du, dw, taps, f.point, groups, lo, hi, False)
 
     share(C, filters)
