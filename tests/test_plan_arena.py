@@ -1,4 +1,4 @@
-"""The arena: what is in use at the same time lies apart, little room is lost, and nothing is read that was not written."""
+"""The arena: what is in use at the same time lies apart, little room is lost, nothing is read before it is written."""
 
 from collections.abc import Callable
 from typing import Any
