@@ -67,7 +67,7 @@ def test_little_room_is_lost_in_a_network(name: str, batch: int) -> None:
     """The whole variant on its own images; nothing is allocated for that but narrow hidden layers."""
     model = variant(name, np.float32, side=anp.VARIANTS[name].input_shape[1])
     assert model.input_shape
-    arena = anp.Plan(model, (batch, *model.input_shape))._schedule(True).arena
+    arena = anp.Plan(model, (batch, *model.input_shape)).schedule.arena
     assert not touching(arena)
     assert busiest(arena) <= arena.nbytes <= ROOM * busiest(arena) + len(arena.buffers) * (ALIGN + GUARD)
 
@@ -93,13 +93,15 @@ def spoiling(arena: Arena) -> Callable[[int], None]:
     return spoil
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["mini", "cifar", "fashion", "caffenet"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("caffenet", np.float32), *((name, d) for name in ("mini", "cifar", "fashion") for d in (np.float32, np.float64))],
+)
 def test_stages_touch_only_what_they_say(name: str, dtype: Any) -> None:
     def results(spoiled: bool) -> list[Any]:
         twins = Twins(lambda: variant(name, dtype), batch=3)
         if spoiled:
-            schedule = twins.plan._schedule(True)
+            schedule = twins.plan.schedule
             schedule.arena.allocate()
             last = len(schedule.stages)
             spoil = spoiling(schedule.arena)

@@ -110,8 +110,8 @@ def test_memory_is_told_beforehand() -> None:
     twins = Twins(lambda: variant("fashion", np.float32), batch=64)
     arrays = sum(array.nbytes for array in state(twins.model, twins.plan.sgd).values())
     told = twins.plan.memory - arrays
-    twins.plan._schedule(True).arena.allocate()
-    block = twins.plan._schedule(True).arena.buffers[0].array
+    twins.plan.schedule.arena.allocate()
+    block = twins.plan.schedule.arena.buffers[0].array
     while block.base is not None:
         block = block.base
     assert block.nbytes == told > 1 << 20

@@ -73,7 +73,7 @@ def test_steps_are_those_of_the_layers(name: str) -> None:
 @every_net
 def test_stages(name: str) -> None:
     """Which layers became one; "-" goes back to channels first. The fully-connected layer is left out."""
-    stages = anp.Plan(make(name), (2, 3, 19, 17))._schedule(True).stages[:-1]
+    stages = anp.Plan(make(name), (2, 3, 19, 17)).schedule.stages[:-1]
     numbers = [[int("".join(filter(str.isdigit, layer.removeprefix("maxpool2d").removeprefix("conv2d"))))
                 for layer in stage.layers] for stage in stages]  # fmt: skip
     found = [f"{n[0]}-{n[-1]}" if len(n) > 1 else f"{n[0]}" if n else "-" for n in numbers]
@@ -135,7 +135,7 @@ def test_what_use_asks_for_is_not_fused(asked: dict[str, str]) -> None:
     with anp.use(**asked):
         twins.steps(1)
         op = next(iter(asked)).partition("_")[0]
-        stages = twins.plan._schedule(True).stages
+        stages = twins.plan.schedule.stages
         assert all(len(stage.layers) == 1 for stage in stages if any(name.startswith(op) for name in stage.layers))
 
 
