@@ -9,6 +9,7 @@ import numpy as np
 from ..backend import Array, device_of
 from ..network import Sequential
 from ..operation import Spec
+from ..ops import checks
 from ..parallel import threads
 from .schedule import Schedule
 
@@ -64,13 +65,16 @@ class Plan:
     def step(self, x: Array, labels: Array, lr: float | None = None) -> float:
         """One training step on images x (N, C, H, W) and labels (N,); returns the loss before the update.
 
-        lr: the recipe's unless given. Raises ValueError or TypeError for arrays of another shape or dtype and for
-        labels out of range, and NotFinite, before any update, where the loss is not finite.
+        lr: the recipe's unless given. Raises ValueError or TypeError for arrays of another shape or dtype, for labels
+        out of range and for an lr that is no finite number from 0, and NotFinite where the loss is not finite: all
+        before any update.
         """
         self._check(x)
         schedule = self._schedule(True)
         if not isinstance(labels, np.ndarray) or labels.shape != self.shape[:1] or labels.dtype.kind not in "iu":
             raise ValueError(f"labels must be {self.shape[0]} integers, got {_told(labels)}")
+        lr = self.recipe.lr if lr is None else lr
+        checks.number("lr", lr, 0)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at instead
             schedule.forward(x)
             loss = schedule.loss_of(labels)
@@ -78,7 +82,7 @@ class Plan:
                 from ..train.finite import NotFinite, where_it_began
 
                 raise NotFinite(where_it_began(self.model, x, loss))
-            schedule.backward(labels, self.recipe.lr if lr is None else lr)
+            schedule.backward(labels, lr)
         self.model.iteration += 1
         return loss
 
