@@ -4,7 +4,8 @@ Math     C[i,j] (+)= Σ_k A[i,k]·B[k,j]
 Shapes   A (m, k) with any two strides, so that A and Aᵀ cost the same; B (k, n) and C (m, n) with contiguous rows, n a
          multiple of the vector. B may be packed: its panels one behind the other, each (k, width) and contiguous
 Threads  none: a serial core, for a thread's share of a larger whole
-Traffic  a panel of B stays in the cache for all rows of A; nothing is copied, because whoever makes B packs it
+Traffic  a piece of a panel of B stays in the first cache for all rows of A, the next one on its way. Nothing is
+         copied where whoever makes B packs it
 Change   against BLAS: no packing inside, so that small m and k run at full rate too. 6 × 4 vectors of C stay in 24
          registers over all k; each step loads 4 vectors of B, and 6 numbers of A into every lane
 """
@@ -12,20 +13,23 @@ Change   against BLAS: no packing inside, so that small m and k run at full rate
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compiled import jit
 from .static import StaticType
-from .vector import Vectors, integer
+from .vector import INT, Vectors, integer
 
+Ask = Callable[[Any], None]  # writes the code that asks for memory in a step
 ROWS = 6  # of C in registers
 LINE = 64  # bytes that a cache loads at once
 WIDTH = 4  # vectors in a row of them: a panel
 # Terms that are summed in registers before they are added to C. Sums of sums: in one chain the rounding of 384 terms
 # would be most of the error of a Winograd tile. And a piece of a panel fits the first cache.
 PIECE = 128
+PACKED_FROM = 16 * ROWS  # rows of A, from which on a panel of a B that is not packed is packed piece by piece
 
 
 @jit
@@ -41,14 +45,42 @@ def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add):  # type: ig
         panel, b_k = (b + j * size, b_row) if b_row else (b + j * size * k, width * size)
         for begin in range(0, k, PIECE):
             left, right, terms, adds = a + begin * a_k, panel + begin * b_k, min(PIECE, k - begin), add + begin
+            later, right_k = right + terms * b_k, b_k
+            if b_row and m >= PACKED_FROM:
+                right, right_k = packed(vector, right, b_k, terms, width), width * size
             if width == 4:
-                _strip(vector, 4, left, a_row, a_k, right, b_k, columns, c_row, m, terms, adds)
+                _strip(vector, 4, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
             elif width == 3:
-                _strip(vector, 3, left, a_row, a_k, right, b_k, columns, c_row, m, terms, adds)
+                _strip(vector, 3, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
             elif width == 2:
-                _strip(vector, 2, left, a_row, a_k, right, b_k, columns, c_row, m, terms, adds)
+                _strip(vector, 2, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
             else:
-                _strip(vector, 1, left, a_row, a_k, right, b_k, columns, c_row, m, terms, adds)
+                _strip(vector, 1, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
+
+
+@intrinsic
+def packed(_: Any, vector: Any, b: Any, b_row: Any, rows: Any, width: Any) -> Any:
+    """The address of a copy of so many rows of B, one behind the other, on the stack.
+
+    Rows that are a power of two apart would lie in a few sets of the first cache.
+    """
+    if not isinstance(vector, StaticType):
+        return None
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        _, b, b_row, rows, width = arguments
+        v = Vectors(builder, *vector.value)
+        room = cgutils.alloca_once(builder, ir.ArrayType(v.type, PIECE * WIDTH))
+        start = builder.ptrtoint(room, INT)
+        with cgutils.for_range(builder, rows) as outer:
+            source = builder.add(b, builder.mul(outer.index, b_row))
+            target = builder.add(start, builder.mul(outer.index, builder.mul(width, integer(v.bytes))))
+            with cgutils.for_range(builder, width) as inner:
+                offset = builder.mul(inner.index, integer(v.bytes))
+                v.store(v.load(builder.add(source, offset)), builder.add(target, offset))
+        return start
+
+    return types.int64(vector, *[types.int64] * 4), generate
 
 
 @intrinsic
@@ -79,32 +111,35 @@ def zero(_: Any, vector: Any, address: Any, count: Any) -> Any:
 
 @intrinsic
 def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
-           k: Any, add: Any) -> Any:  # fmt: skip
-    """A panel of C: all its rows, ROWS at a time. Meanwhile what lies behind B's piece, the next one, is asked for."""
+           k: Any, add: Any, later: Any, later_k: Any) -> Any:  # fmt: skip
+    """A panel of C: all its rows, ROWS at a time. Meanwhile the next piece of B is asked for: it begins at `later`."""
     if not isinstance(vector, StaticType) or not isinstance(width, types.IntegerLiteral):
         return None
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, _, a, a_row, a_k, b, b_k, c, c_row, m, k, add = arguments
+        _, _, a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k = arguments
         v = Vectors(builder, *vector.value)
         columns = width.literal_value
-        tiles = builder.sdiv(builder.add(m, integer(ROWS - 1)), integer(ROWS))
-        share = builder.add(builder.sdiv(k, tiles), integer(1))  # rows of the next piece for each tile
-        next_piece = builder.add(b, builder.mul(k, b_k))
+        lines = integer(max(1, columns * v.bytes // LINE))
+        # Lines of the next piece for each tile of C, of which there are at most m/6 + 1.
+        tiles = builder.add(builder.sdiv(m, integer(ROWS)), integer(1))
+        share = builder.mul(builder.add(builder.sdiv(k, tiles), integer(1)), lines)
 
         def tile(first: Any, rows: int) -> None:
             begin = builder.mul(builder.sdiv(first, integer(ROWS)), share)
-            with cgutils.for_range(builder, share) as loop:
-                row = builder.add(next_piece, builder.mul(builder.add(begin, loop.index), b_k))
-                for offset in range(0, columns * v.bytes, LINE):
-                    v.prefetch(v.at(row, offset))
+
+            def ask(step: Any) -> None:
+                line = builder.add(begin, step)
+                row = builder.mul(builder.sdiv(line, lines), later_k)
+                v.prefetch(builder.add(later, v.at(row, builder.mul(builder.srem(line, lines), integer(LINE)))))
+
             tile_of_a, tile_of_c = (builder.add(p, builder.mul(first, s)) for p, s in ((a, a_row), (c, c_row)))
-            _tile(v, rows, columns, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add)
+            _tile(v, rows, columns, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add, (share, ask))
 
         by_rows(builder, m, tile)
         return context.get_dummy_value()
 
-    return types.void(vector, width, *[types.int64] * 10), generate
+    return types.void(vector, width, *[types.int64] * 12), generate
 
 
 def by_rows(builder: Any, m: Any, tile: Callable[[Any, int], None]) -> None:
@@ -119,12 +154,12 @@ def by_rows(builder: Any, m: Any, tile: Callable[[Any, int], None]) -> None:
             tile(done, rows)
 
 
-def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add: Any) -> None:
+def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add: Any, asked: tuple[Any, Ask]) -> None:
     """The code of `rows` × `width` vectors of C."""
     builder = v.builder
     places = [[v.at(v.at(c[0], builder.mul(c[1], integer(i))), j * v.bytes) for j in range(width)] for i in range(rows)]
     each = [(i, j) for i in range(rows) for j in range(width)]
-    sums = products(v, rows, width, a, b, k)
+    sums = products(v, rows, width, a, b, k, asked)
     with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (adding, writing):
         with adding:
             for i, j in each:
@@ -134,10 +169,13 @@ def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add
                 v.store(builder.load(sums[i][j]), places[i][j])
 
 
-def products(v: Vectors, rows: int, width: int, a: Any, b: Any, k: Any) -> list[list[Any]]:
+def products(
+    v: Vectors, rows: int, width: int, a: Any, b: Any, k: Any, asked: tuple[Any, Ask] | None = None
+) -> list[list[Any]]:
     """The code of Σ_k a[i,k]·b[k,j] for `rows` × `width` vectors, which stay in registers over all k; where they are.
 
-    a: (address, bytes from row to row, from k to k); b: (address, bytes from k to k).
+    a: (address, bytes from row to row, from k to k); b: (address, bytes from k to k). asked: in each of so many steps a
+    line is asked for; more at once would have to wait for each other, and the products for them.
     """
     builder = v.builder
     sums = [[cgutils.alloca_once(builder, v.type) for _ in range(width)] for _ in range(rows)]
@@ -145,11 +183,22 @@ def products(v: Vectors, rows: int, width: int, a: Any, b: Any, k: Any) -> list[
     for i, j in each:
         builder.store(v.constant(0), sums[i][j])
     starts = [v.at(a[0], builder.mul(a[1], integer(i))) for i in range(rows)]
-    with cgutils.for_range(builder, k) as loop:
-        row = v.at(b[0], builder.mul(loop.index, b[1]))
-        column = builder.mul(loop.index, a[2])
+
+    def step(number: Any) -> None:
+        row = v.at(b[0], builder.mul(number, b[1]))
+        column = builder.mul(number, a[2])
         vectors = [v.load(v.at(row, j * v.bytes)) for j in range(width)]
         numbers = [v.splat(v.at(start, column)) for start in starts]
         for i, j in each:
             builder.store(v.fma(numbers[i], vectors[j], builder.load(sums[i][j])), sums[i][j])
+
+    begin = integer(0)
+    if asked:
+        count, ask = asked
+        begin = builder.select(builder.icmp_signed("<", count, k), count, k)
+        with cgutils.for_range(builder, begin) as loop:
+            ask(loop.index)
+            step(loop.index)
+    with cgutils.for_range_slice(builder, begin, k, integer(1), INT) as (index, _):
+        step(index)
     return sums

@@ -9,16 +9,9 @@ Change   against BLAS, which copies all of w into panels first, so that it costs
 """
 
 from math import ceil
-from typing import Any
-
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..compiled import jit
 from ..panel import ROWS, WIDTH, item_bytes, matmul, vector_bytes
-from ..static import StaticType
-from ..vector import Vectors, integer
 
 CACHED = 1 << 15  # bytes of a piece of a panel of xᵀ
 LINE = 64
@@ -64,27 +57,8 @@ def forward(vector, x, w, b, y, turned, N, C, piece, rows):  # type: ignore[no-u
         for row in range(0, rows, ROWS):
             height = min(ROWS, rows - row)
             part = w + (row * C + begin) * item
-            prefetch_rows(vector, part + piece * item, C * item, height, piece * item)
             matmul(vector, part, C * item, item, x + begin * wide * item, 0, sums + row * wide * item, wide * item,
                    height, wide * item // size, features, begin > 0)  # fmt: skip
     for n in range(N):
         for k in range(rows):
             y[n, k] = turned[k, n] + b[k]
-
-
-@intrinsic
-def prefetch_rows(_: Any, vector: Any, start: Any, row: Any, rows: Any, size: Any) -> Any:
-    """Ask for the first `size` bytes of so many rows, which are `row` bytes apart."""
-    if not isinstance(vector, StaticType):
-        return None
-
-    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, start, row, rows, size = arguments
-        v = Vectors(builder, *vector.value)
-        with cgutils.for_range(builder, rows) as outer:
-            begin = builder.add(start, builder.mul(outer.index, row))
-            with cgutils.for_range(builder, builder.sdiv(size, integer(LINE))) as inner:
-                v.prefetch(builder.add(begin, builder.mul(inner.index, integer(LINE))))
-        return context.get_dummy_value()
-
-    return types.void(vector, *[types.int64] * 4), generate
