@@ -1,6 +1,6 @@
 """Linear as a stage: w streams once through the forward, and once more through gradient and update together.
 
-dx, and the forward of one image, are the bound kernels': BLAS is as fast there.
+dx is the bound kernel's: BLAS is as fast there.
 """
 
 from math import ceil
@@ -36,8 +36,7 @@ class LinearStage(LayerStage):
 
     @property
     def kernels(self) -> str:
-        forward = "weights streamed" if self.x.shape[0] > 1 else self.run[True].kernel
-        return f"{forward}, gradient and update in one" if super()._trains("dw") else forward
+        return "weights streamed" + (", gradient and update in one" if super()._trains("dw") else "")
 
     def _trains(self, gradient: str) -> bool:
         return False  # by LayerStage, which needs no gradient but dx
@@ -69,7 +68,7 @@ class LinearStage(LayerStage):
     def forward(self, train: bool) -> None:
         (N, C), K, item = self.x.shape, len(self.weight), self.x.dtype.itemsize
         if N == 1:
-            super().forward(train)
+            self._forward_one()
             return
         x, y, packed, vector = self.x.array, self.y.array, self.packed.array, Static(item, self.full)
         piece = streamed.piece(N, C, self.full, item)
@@ -83,6 +82,16 @@ class LinearStage(LayerStage):
             )  # fmt: skip
 
         spread(ceil(K / self.block), block)
+
+    def _forward_one(self) -> None:
+        C, K, item = self.x.shape[1], len(self.weight), self.x.dtype.itemsize
+        w, b, vector = self.weight.ctypes.data, self.bias.ctypes.data, Static(item, self.lanes)
+
+        def rows(lo: int, hi: int) -> None:
+            to = self.y.address + lo * item
+            streamed.forward_one(vector, self.x.address, w + lo * C * item, b + lo * item, to, C, hi - lo)
+
+        share(K, rows, least=ceil(LEAST_WORK / C))
 
     def backward(self, lr: float) -> None:
         super().backward(lr)
