@@ -51,25 +51,26 @@ def pack_transposed(x, lanes, piece, first, last, packed):  # type: ignore[no-un
 
 
 @jit
-def forward(vector, x, w, b, y, turned, N, C, piece, rows):  # type: ignore[no-untyped-def]
-    """y of so many rows of w.
+def forward(vector, x, w, b, y, turned, N, C, piece):  # type: ignore[no-untyped-def]
+    """y of as many rows of w as b has numbers, a block at a time, for which a piece of xᵀ stays in the first cache.
 
     vector: Static(itemsize, lanes); addresses of x, packed, and of the first row of w; b and y (N, rows): views;
-    turned (rows, N rounded up to vectors): scratch.
+    turned (rows of a block, N rounded up to vectors): scratch.
     """
     item, size = item_bytes(vector), vector_bytes(vector)
-    wide = turned.shape[1]
+    block, wide = turned.shape
     sums = turned.ctypes.data
-    for begin in range(0, C, piece):
-        features = min(piece, C - begin)
-        for row in range(0, rows, ROWS):
-            height = min(ROWS, rows - row)
-            part = w + (row * C + begin) * item
-            matmul(vector, part, C * item, item, x + begin * wide * item, 0, sums + row * wide * item, wide * item,
-                   height, wide * item // size, features, begin > 0)  # fmt: skip
-    for n in range(N):
-        for k in range(rows):
-            y[n, k] = turned[k, n] + b[k]
+    for first in range(0, len(b), block):
+        rows = min(block, len(b) - first)
+        for begin in range(0, C, piece):
+            features = min(piece, C - begin)
+            for row in range(0, rows, ROWS):
+                matmul(vector, w + ((first + row) * C + begin) * item, C * item, item, x + begin * wide * item, 0,
+                       sums + row * wide * item, wide * item, min(ROWS, rows - row), wide * item // size, features,
+                       begin > 0)  # fmt: skip
+        for n in range(N):
+            for k in range(rows):
+                y[n, first + k] = turned[k, n] + b[first + k]
 
 
 @intrinsic
