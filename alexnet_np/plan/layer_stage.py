@@ -54,8 +54,7 @@ class LayerStage(Stage):
         self.dy.touch(moments.backward)
         for op_name in self.layer.op.backward:
             op = OPS[op_name]
-            needed = [of for of in op.returns if (of == "dx" and self.dx) or (of != "dx" and self._trains(of))]
-            if not needed:
+            if not any(map(self._needs, op.returns)):
                 continue
             specs = [spec(known[of]) if of in known else Spec(*_shape(self.params_of[of])) for of in op.inputs]
             shapes = {f"{of}_shape": array.shape for of, array in {**known, **self.params_of}.items()}
@@ -78,6 +77,9 @@ class LayerStage(Stage):
                 if of in known:
                     known[of].touch(moments.backward)
             self.backwards.append((bound, list(op.inputs), tuple(made), scratch))
+
+    def _needs(self, gradient: str) -> bool:
+        return self.dx is not None if gradient == "dx" else self._trains(gradient)
 
     def _trains(self, gradient: str) -> bool:
         return self.trained(f"{self.name}.{PARAMETER[gradient[1:]]}")

@@ -1,7 +1,4 @@
-"""Linear as a stage: w streams once through the forward, and once more through gradient and update together.
-
-dx is the bound kernel's: BLAS is as fast there.
-"""
+"""Linear as a stage: w streams once through the forward, and once more through backward and update together."""
 
 from math import ceil
 from typing import Any
@@ -35,10 +32,10 @@ class LinearStage(LayerStage):
 
     @property
     def kernels(self) -> str:
-        return "weights streamed" + (", gradient and update in one" if super()._trains("dw") else "")
+        return "weights streamed" + (", backward and update in one" if self._trains("dw") else "")
 
-    def _trains(self, gradient: str) -> bool:
-        return False  # by LayerStage, which needs no gradient but dx
+    def _needs(self, gradient: str) -> bool:
+        return gradient == "dx" and self.dx is not None and not self._trains("dw")  # of LayerStage
 
     def reserve(self, arena: Arena, moments: Moments, workers: int) -> None:
         super().reserve(arena, moments, workers)
@@ -50,12 +47,14 @@ class LinearStage(LayerStage):
             return
         assert self.dy
         when = moments.backward
-        if super()._trains("dw"):
+        if self._trains("dw"):
             self.x.touch(when)
             self.dy.touch(when)
+            if self.dx:
+                self.dx.touch(when)
             self.columns = arena.buffer(f"{self.name}.columns", (N * C,), self.x.dtype).touch(when)
             self.rows = arena.buffer(f"{self.name}.rows", (ceil(K / ROWS), N, ROWS), self.x.dtype).touch(when)
-        if super()._trains("db"):
+        if self._trains("db"):
             self.dy.touch(when)
             given = Spec(self.bias.shape, self.bias.dtype)
             self.db = arena.buffer(f"{self.name}.db", self.bias.shape, self.bias.dtype).touch(when)
@@ -93,28 +92,29 @@ class LinearStage(LayerStage):
     def backward(self, lr: float) -> None:
         super().backward(lr)
         assert self.dy
-        if super()._trains("dw"):
+        if self._trains("dw"):
             self._update(lr)
-        if super()._trains("db"):
+        if self._trains("db"):
             np.sum(self.dy.array, axis=0, out=self.db.array)
             velocity, rate = self.sgd.velocity[f"{self.name}.bias"], self.sgd.rates("bias", lr)["lr"]
             self.of_bias(self.bias, velocity, self.db.array, out=(), lr=rate)
 
     def _update(self, lr: float) -> None:
+        """dx, of the weights as they were, and their step."""
         (N, C), K, item = self.x.shape, len(self.weight), self.x.dtype.itemsize
+        assert self.dy
         velocity, rates = self.sgd.velocity[f"{self.name}.weight"], self.sgd.rates("weight", lr)
         numbers = float(rates["lr"]), float(rates["momentum"]), float(rates["weight_decay"])
         x, dy, columns, rows = self.x.array, self.dy.array, self.columns.array, self.rows.array
         panels = ceil(C / (WIDTH * self.lanes))
         share(panels, lambda lo, hi: momentum.pack_columns(x, self.lanes, lo, hi, columns))
         momentum.pack_rows(dy, rows)
+        to = self.dx.array.ctypes.data if self.dx else 0
 
         def part(lo: int, hi: int) -> None:
-            first, last = lo * ROWS, min(hi * ROWS, K)
-            momentum.update(
-                Static(item, self.lanes), self.rows.address + first * N * item, self.columns.address,
-                self.weight.ctypes.data + first * C * item, velocity.ctypes.data + first * C * item,
-                N, C // self.lanes, last - first, *numbers,
+            momentum.backward(
+                Static(item, self.lanes), self.dy.address, self.rows.address, self.columns.address,
+                self.weight.ctypes.data, velocity.ctypes.data, to, N, K, C // self.lanes, lo, hi, *numbers,
             )  # fmt: skip
 
-        share(ceil(K / ROWS), part, least=self.least)
+        share(panels, part, least=ceil(LEAST_WORK / (K * N * WIDTH * self.lanes)))
