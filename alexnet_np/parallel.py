@@ -84,7 +84,7 @@ def share(n: int, body: Body, *, least: int = 1) -> None:
     _hire(parts - 1)
     bounds = [i * n // parts for i in range(parts + 1)]
     done: SimpleQueue[BaseException | None] = SimpleQueue()
-    with _one_thread_in_blas():
+    with one_thread_in_blas():
         for lo, hi in pairwise(bounds[1:]):
             _jobs.put((partial(copy_context().run, _part, body, lo, hi), done))
         try:
@@ -139,7 +139,11 @@ def _hire(count: int) -> None:
 
 
 @contextmanager
-def _one_thread_in_blas() -> Iterator[None]:
+def one_thread_in_blas() -> Iterator[None]:
+    """BLAS computes in the caller's thread inside the block, as it does inside `share` where there is work for several.
+
+    Its own threads divide a product as they please, and spin for a while after it, on cores that our threads want.
+    """
     global _sharing
     with _lock:
         if not _sharing:

@@ -16,22 +16,26 @@ import numpy as np
 
 from alexnet_np.backend import Array
 from alexnet_np.ops import linear, linear_backward_data, linear_backward_weights
-from alexnet_np.parallel import share
+from alexnet_np.parallel import one_thread_in_blas, share
 
 from ..blas import gemm
 from ..compiled import LEAST
 
-STEP = 512  # features in a block
+STEP = 512  # features in a block, at most
+BLOCKS, WIDE = 4, 16  # so many blocks at least, as far as each has so many features
 
 
 def _blocks(features: int, weights: int, body: Callable[[slice], None]) -> None:
     """body(block) for every block of the features, each thread some of them."""
 
-    def part(lo: int, hi: int) -> None:
-        for start in range(lo * STEP, min(hi * STEP, features), STEP):
-            body(slice(start, min(start + STEP, features)))
+    step = min(STEP, ceil(features / BLOCKS / WIDE) * WIDE)
 
-    share(ceil(features / STEP), part, least=ceil(LEAST * features / (weights * STEP)))
+    def part(lo: int, hi: int) -> None:
+        for start in range(lo * step, min(hi * step, features), step):
+            body(slice(start, min(start + step, features)))
+
+    with one_thread_in_blas():
+        share(ceil(features / step), part, least=ceil(LEAST * features / (weights * step)))
 
 
 @linear.kernel("cpu_numba")

@@ -15,9 +15,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..compiled import jit
-from ..panel import ROWS, WIDTH, by_rows, products, vector_bytes
+from ..panel import ROWS, WIDTH, by_rows, item_bytes, products, vector_bytes
 from ..static import StaticType
 from ..vector import Vectors, integer
+
+BLOCK = 8 * ROWS
 
 
 @jit
@@ -46,11 +48,20 @@ def pack_rows(dy, packed):  # type: ignore[no-untyped-def]
 
 @jit
 def update(vector, dy, x, w, v, N, C, rows, lr, momentum, decay):  # type: ignore[no-untyped-def]
-    """So many rows of w and v.
+    """So many rows of w and v, a block of them at a time, for which a panel of x stays in the first cache.
 
     vector: Static(itemsize, lanes); addresses of dy from the group with the first row on and of x, both packed, and of
     the first row in w and v; C counts vectors.
     """
+    item, row = item_bytes(vector), C * vector_bytes(vector)
+    for first in range(0, rows, BLOCK):
+        some = min(BLOCK, rows - first)
+        at = first * row
+        _block(vector, dy + first * N * item, x, w + at, v + at, N, C, some, lr, momentum, decay)
+
+
+@jit
+def _block(vector, dy, x, w, v, N, C, rows, lr, momentum, decay):  # type: ignore[no-untyped-def]
     size = vector_bytes(vector)
     for j in range(0, C, 4):
         panel, at, width = x + j * size * N, j * size, min(C - j, 4)

@@ -1,20 +1,28 @@
 """A product with a weight matrix that streams through the caches once: serial cores for a thread's rows of it.
 
-Math     yᵀ = w·xᵀ + b
+Math     yᵀ = w·xᵀ + b; y = x·wᵀ + b of one image
 Shapes   x (N, C), y (N, K), w (K, C)
-Threads  none: a thread calls `forward` for some rows of w
+Threads  none: a thread calls `forward`, or `forward_one`, for some rows of w
 Traffic  w once, the next piece on its way while one is used; a piece of xᵀ stays in the first cache
 Change   against BLAS, which copies all of w into panels first, so that it costs a batch of 32 more than its products:
          here the numbers of w go from where they are into all lanes, and the small xᵀ is packed
 """
 
 from math import ceil
+from typing import Any
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from ..compiled import jit
-from ..panel import ROWS, WIDTH, item_bytes, matmul, vector_bytes
+from ..panel import LINE, ROWS, WIDTH, item_bytes, matmul, vector_bytes
+from ..static import StaticType
+from ..vector import INT, Vectors, integer
 
 CACHED = 1 << 15  # bytes of a piece of a panel of xᵀ
-LINE = 64
+SUMS = 8  # of one row, so that an addition need not wait for the one before
+AHEAD = 1 << 13  # bytes
 
 
 def piece(N: int, C: int, lanes: int, itemsize: int) -> int:
@@ -43,22 +51,78 @@ def pack_transposed(x, lanes, piece, first, last, packed):  # type: ignore[no-un
 
 
 @jit
-def forward(vector, x, w, b, y, turned, N, C, piece, rows):  # type: ignore[no-untyped-def]
-    """y of so many rows of w.
+def forward(vector, x, w, b, y, turned, N, C, piece):  # type: ignore[no-untyped-def]
+    """y of as many rows of w as b has numbers, a block at a time, for which a piece of xᵀ stays in the first cache.
 
     vector: Static(itemsize, lanes); addresses of x, packed, and of the first row of w; b and y (N, rows): views;
-    turned (rows, N rounded up to vectors): scratch.
+    turned (rows of a block, N rounded up to vectors): scratch.
     """
     item, size = item_bytes(vector), vector_bytes(vector)
-    wide = turned.shape[1]
+    block, wide = turned.shape
     sums = turned.ctypes.data
-    for begin in range(0, C, piece):
-        features = min(piece, C - begin)
-        for row in range(0, rows, ROWS):
-            height = min(ROWS, rows - row)
-            part = w + (row * C + begin) * item
-            matmul(vector, part, C * item, item, x + begin * wide * item, 0, sums + row * wide * item, wide * item,
-                   height, wide * item // size, features, begin > 0)  # fmt: skip
-    for n in range(N):
-        for k in range(rows):
-            y[n, k] = turned[k, n] + b[k]
+    for first in range(0, len(b), block):
+        rows = min(block, len(b) - first)
+        for begin in range(0, C, piece):
+            features = min(piece, C - begin)
+            for row in range(0, rows, ROWS):
+                matmul(vector, w + ((first + row) * C + begin) * item, C * item, item, x + begin * wide * item, 0,
+                       sums + row * wide * item, wide * item, min(ROWS, rows - row), wide * item // size, features,
+                       begin > 0)  # fmt: skip
+        for n in range(N):
+            for k in range(rows):
+                y[n, first + k] = turned[k, n] + b[first + k]
+
+
+@intrinsic
+def for_one(_: Any, vector: Any, x: Any, w: Any, b: Any, y: Any, C: Any, rows: Any) -> Any:
+    """y of one image, of so many rows of w. C counts numbers, and is a multiple of the vector.
+
+    A row has a thread's whole attention, in eight sums; what lies 8 KB ahead is asked for, since a processor by itself
+    fetches no further than to the end of a page.
+    """
+    if not isinstance(vector, StaticType):
+        return None
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        _, x, w, b, y, C, rows = arguments
+        v = Vectors(builder, *vector.value)
+        item, many = integer(v.itemsize), integer(SUMS * v.bytes)
+        row_bytes = builder.mul(C, item)
+        whole = builder.sdiv(row_bytes, many)
+        sums = [cgutils.alloca_once(builder, v.type) for _ in range(SUMS)]
+
+        def add(i: int, place: Any, row: Any) -> None:
+            product = v.fma(v.load(builder.add(row, place)), v.load(builder.add(x, place)), builder.load(sums[i]))
+            builder.store(product, sums[i])
+
+        with cgutils.for_range(builder, rows) as outer:
+            row = builder.add(w, builder.mul(outer.index, row_bytes))
+            for sum_ in sums:
+                builder.store(v.constant(0), sum_)
+            with cgutils.for_range(builder, whole) as loop:
+                start = builder.mul(loop.index, many)
+                for i in range(SUMS):
+                    place = v.at(start, i * v.bytes)
+                    if i * v.bytes % LINE == 0:
+                        v.prefetch(v.at(builder.add(row, place), AHEAD))
+                    add(i, place, row)
+            rest = builder.mul(whole, many)
+            with cgutils.for_range_slice(builder, rest, row_bytes, integer(v.bytes), INT) as (place, _):
+                add(0, place, row)
+            total = builder.load(sums[0])
+            for sum_ in sums[1:]:
+                total = builder.fadd(total, builder.load(sum_))
+            at = builder.mul(outer.index, item)
+            number = builder.load(builder.inttoptr(builder.add(b, at), v.scalar.as_pointer()))
+            for lane in range(v.lanes):
+                number = builder.fadd(number, builder.extract_element(total, integer(lane)))
+            builder.store(number, builder.inttoptr(builder.add(y, at), v.scalar.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(vector, *[types.int64] * 6), generate
+
+
+@jit
+def forward_one(vector, x, w, b, y, C, rows):  # type: ignore[no-untyped-def]
+    """y of one image, of so many rows of w: addresses of the image, and of the first row's w, b and y."""
+    for_one(vector, x, w, b, y, C, rows)

@@ -1,6 +1,6 @@
 """Linear as a stage: w streams once through the forward, and once more through gradient and update together.
 
-dx, and the forward of one image, are the bound kernels': BLAS is as fast there.
+dx is the bound kernel's: BLAS is as fast there.
 """
 
 from math import ceil
@@ -11,7 +11,7 @@ import numpy as np
 from alexnet_np.layers import Linear
 from alexnet_np.operation import Spec
 from alexnet_np.ops import sgd_momentum_
-from alexnet_np.parallel import share, spread
+from alexnet_np.parallel import share
 from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.layer_stage import LayerStage
@@ -22,8 +22,7 @@ from ..panel import ROWS, WIDTH
 from ..static import Static
 from ..vector import lanes
 
-TILES = 8  # of ROWS rows of w, that a panel of x, once it is in the cache, is used for
-LEAST_WORK = 1 << 22  # multiplications that are worth a thread's turn
+LEAST_WORK = 1 << 20  # multiplications that are worth a thread
 
 
 class LinearStage(LayerStage):
@@ -36,8 +35,7 @@ class LinearStage(LayerStage):
 
     @property
     def kernels(self) -> str:
-        forward = "weights streamed" if self.x.shape[0] > 1 else self.run[True].kernel
-        return f"{forward}, gradient and update in one" if super()._trains("dw") else forward
+        return "weights streamed" + (", gradient and update in one" if super()._trains("dw") else "")
 
     def _trains(self, gradient: str) -> bool:
         return False  # by LayerStage, which needs no gradient but dx
@@ -45,12 +43,9 @@ class LinearStage(LayerStage):
     def reserve(self, arena: Arena, moments: Moments, workers: int) -> None:
         super().reserve(arena, moments, workers)
         (N, C), K = self.x.shape, len(self.weight)
-        self.block = ROWS * max(TILES, ceil(LEAST_WORK / (ROWS * C * N)))
+        self.least = ceil(LEAST_WORK / (ROWS * C * N))  # groups of rows for a thread
         wide = ceil(N / self.full) * self.full
         self.packed = arena.buffer(f"{self.name}.packed", (C * wide,), self.x.dtype).touch(moments.forward)
-        self.turned = arena.buffer(f"{self.name}.turned", (workers, min(self.block, K), wide), self.x.dtype).touch(
-            moments.forward
-        )
         if moments.backward is None:
             return
         assert self.dy
@@ -69,20 +64,31 @@ class LinearStage(LayerStage):
     def forward(self, train: bool) -> None:
         (N, C), K, item = self.x.shape, len(self.weight), self.x.dtype.itemsize
         if N == 1:
-            super().forward(train)
+            self._forward_one()
             return
         x, y, packed, vector = self.x.array, self.y.array, self.packed.array, Static(item, self.full)
+        wide = packed.size // C
         piece = streamed.piece(N, C, self.full, item)
         share(ceil(C / piece), lambda lo, hi: streamed.pack_transposed(x, self.full, piece, lo, hi, packed))
 
-        def block(worker: int, number: int) -> None:
-            first, last = number * self.block, min((number + 1) * self.block, K)
+        def rows(lo: int, hi: int) -> None:
+            first, last = lo * ROWS, min(hi * ROWS, K)
             streamed.forward(
                 vector, self.packed.address, self.weight.ctypes.data + first * C * item, self.bias[first:last],
-                y[:, first:last], self.turned.array[worker, : last - first], N, C, piece, last - first,
+                y[:, first:last], np.empty((momentum.BLOCK, wide), x.dtype), N, C, piece,
             )  # fmt: skip
 
-        spread(ceil(K / self.block), block)
+        share(ceil(K / ROWS), rows, least=self.least)
+
+    def _forward_one(self) -> None:
+        C, K, item = self.x.shape[1], len(self.weight), self.x.dtype.itemsize
+        w, b, vector = self.weight.ctypes.data, self.bias.ctypes.data, Static(item, self.lanes)
+
+        def rows(lo: int, hi: int) -> None:
+            to = self.y.address + lo * item
+            streamed.forward_one(vector, self.x.address, w + lo * C * item, b + lo * item, to, C, hi - lo)
+
+        share(K, rows, least=self.least * ROWS)
 
     def backward(self, lr: float) -> None:
         super().backward(lr)
@@ -103,12 +109,12 @@ class LinearStage(LayerStage):
         share(panels, lambda lo, hi: momentum.pack_columns(x, self.lanes, lo, hi, columns))
         momentum.pack_rows(dy, rows)
 
-        def block(_: int, number: int) -> None:
-            first = number * self.block
+        def part(lo: int, hi: int) -> None:
+            first, last = lo * ROWS, min(hi * ROWS, K)
             momentum.update(
                 Static(item, self.lanes), self.rows.address + first * N * item, self.columns.address,
                 self.weight.ctypes.data + first * C * item, velocity.ctypes.data + first * C * item,
-                N, C // self.lanes, min(self.block, K - first), *numbers,
+                N, C // self.lanes, last - first, *numbers,
             )  # fmt: skip
 
-        spread(ceil(K / self.block), block)
+        share(ceil(K / ROWS), part, least=self.least)
