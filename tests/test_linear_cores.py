@@ -1,7 +1,7 @@
 """The cores of a linear stage by themselves: weights that stream through a forward, and through gradient and step."""
 
 from collections.abc import Iterator
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,17 +62,16 @@ def packed_images(x: Any, lanes: int, piece: int, parts: int) -> Any:
     return packed
 
 
-def product_of(x: Any, w: Any, b: Any, piece: int, rows: int) -> Any:
-    """x·wᵀ + b, so many rows of w at a time."""
+def product_of(x: Any, w: Any, b: Any, piece: int, block: int) -> Any:
+    """x·wᵀ + b, so many rows of w at a time; the last rows first, by themselves, as another thread might."""
     (N, C), K, lanes = x.shape, len(w), full(x.dtype)
     packed, y = packed_images(x, lanes, piece, 2), guarded((N, K), x.dtype)
-    for first in range(0, K, rows):
-        part = slice(first, min(first + rows, K))
-        turned = guarded((part.stop - first, -(-N // lanes) * lanes), x.dtype)
-        later = y[:, part.stop :].copy()
+    begin = K // 2 // ROWS * ROWS
+    for part in (slice(begin, K), slice(0, begin)):
+        turned, others = guarded((block, -(-N // lanes) * lanes), x.dtype), np.delete(y, part, axis=1)
         streamed.forward(Static(x.itemsize, lanes), packed.ctypes.data, w[part].ctypes.data, b[part], y[:, part],
-                         turned, N, C, piece, part.stop - first)  # fmt: skip
-        np.testing.assert_array_equal(y[:, part.stop :], later, "its own rows only")
+                         turned, N, C, piece)  # fmt: skip
+        np.testing.assert_array_equal(np.delete(y, part, axis=1), others, "its own rows only")
     return y
 
 
@@ -96,21 +95,32 @@ def test_packed_images(N: int, dtype: Any) -> None:
 def test_streamed_forward(N: int, dtype: Any) -> None:
     """Every number of rows that is left of six; one piece, several, and such that a sum in registers does not fill."""
     random, lanes = np.random.default_rng(N), full(dtype)
-    for K, C, rows in ((1, 1, 6), (8, 5, 6), (9, 140, 12), (16, 37, 16), (17, 130, 6), (29, 1100, 12)):
+    for K, C, block in ((1, 1, 6), (8, 5, 6), (9, 140, 12), (16, 37, 16), (17, 130, 6), (29, 1100, 12)):
         x, w, b = (drawn(random, shape, dtype) for shape in ((N, C), (K, C), (K,)))
         exact_x, exact_w, exact_b = wide(x, w, b)
         expected = exact_x @ exact_w.T + exact_b
         terms = np.abs(exact_x) @ np.abs(exact_w).T + np.abs(exact_b)
         for piece in {streamed.piece(N, C, lanes, x.itemsize), min(C, 100)}:
-            assert close(product_of(x, w, b, piece, rows), expected, terms), (K, C, piece)
+            assert close(product_of(x, w, b, piece, block), expected, terms), (K, C, piece)
 
 
 @floats
-def test_streamed_pieces_fit_the_first_cache(dtype: Any) -> None:
-    lanes, item = full(dtype), np.dtype(dtype).itemsize
-    for N, C in product((2, 17, 33, 70, 128), (1, 100, 9216)):
-        piece = streamed.piece(N, C, lanes, item)
-        assert 1 <= piece <= C and piece * min(-(-N // lanes), WIDTH) * lanes * item <= streamed.CACHED
+@pytest.mark.parametrize("lanes", ["full", "one"])
+def test_streamed_forward_of_one(lanes: str, dtype: Any) -> None:
+    """Rows that fill the sums, that leave some vectors over, that are shorter than all sums; the first rows or all."""
+    random, width = np.random.default_rng(5), full(dtype) if lanes == "full" else 1
+    for K, vectors in ((1, 1), (5, 7), (17, 8), (13, 8 * streamed.SUMS + 3), (7, 41)):
+        C, item = vectors * width, np.dtype(dtype).itemsize
+        x, w, b, y = (drawn(random, shape, dtype) for shape in ((C,), (K, C), (K,), (K,)))
+        exact_x, exact_w, exact_b = wide(x, w, b)
+        terms = np.abs(exact_w) @ np.abs(exact_x) + np.abs(exact_b)
+        for rows in (K, K // 2):
+            y[...] = np.nan
+            streamed.forward_one(
+                Static(item, width), x.ctypes.data, w.ctypes.data, b.ctypes.data, y.ctypes.data, C, rows
+            )
+            assert close(y[:rows], (exact_w @ exact_x + exact_b)[:rows], terms[:rows]), (K, vectors)
+            assert np.isnan(y[rows:]).all() and np.isnan(y.base[-(LINE // item) :]).all(), "its own rows only"
 
 
 @floats
@@ -127,11 +137,11 @@ def test_streamed_nan_stays_in_its_image_and_its_row(dtype: Any) -> None:
 @pytest.mark.parametrize("lanes", ["full", "one"])
 @pytest.mark.parametrize("N", [1, 7, 33])
 def test_momentum(N: int, lanes: str, dtype: Any) -> None:
-    """dw = dyᵀ·x and the step. Every edge: 1 to 4 vectors of a panel, 1 to 6 rows; more than one panel and group."""
+    """dw = dyᵀ·x and the step. Every edge: 1 to 4 vectors, 1 to 6 rows; several panels, groups, blocks."""
     random, width = np.random.default_rng(N), full(dtype) if lanes == "full" else 1
-    rates = {"any": (0.25, 0.9, 0.125), "no momentum": (0.5, 0.0, 0.25), "no decay": (0.125, 0.5, 0.0)}
-    for vectors, K in ((1, 1), (2, 8), (3, 9), (4, 16), (5, 17), (6, 5), (7, 6), (8, 19), (9, 12)):
-        lr, mu, decay = rates[list(rates)[vectors % 3]]
+    rates = (0.25, 0.9, 0.125), (0.5, 0.0, 0.25), (0.125, 0.5, 0.0)
+    for vectors, K in ((1, 1), (2, 8), (3, 9), (4, 16), (5, 17), (6, 5), (7, 6), (8, 19), (9, 12), (5, 107)):
+        lr, mu, decay = rates[vectors % 3]
         C, item = vectors * width, np.dtype(dtype).itemsize
         x, dy, w, v = (drawn(random, shape, dtype) for shape in ((N, C), (N, K), (K, C), (K, C)))
         given = x.copy(), dy.copy(), w.copy(), v.copy()
@@ -152,8 +162,7 @@ def test_momentum(N: int, lanes: str, dtype: Any) -> None:
         gradient = decay * exact_w + exact_dy.T @ exact_x
         step = mu * exact_v - lr * gradient
         terms = mu * np.abs(exact_v) + lr * (decay * np.abs(exact_w) + np.abs(exact_dy).T @ np.abs(exact_x))
-        # The last rows first, by themselves, as another thread might.
-        begin = (K - 1) // ROWS * ROWS
+        begin = K // 2 // ROWS * ROWS
         for first, last in ((begin, K), (0, begin)):
             momentum.update(
                 Static(item, width), rows[first // ROWS :].ctypes.data, columns.ctypes.data, w[first:].ctypes.data,
@@ -165,11 +174,8 @@ def test_momentum(N: int, lanes: str, dtype: Any) -> None:
         np.testing.assert_array_equal(x, given[0])
         np.testing.assert_array_equal(dy, given[1])
         for array in (w, v, columns, rows):
-            whole_of = array.base
-            while whole_of.base is not None:
-                whole_of = whole_of.base
             around = LINE // item
-            assert np.isnan(whole_of[:around]).all() and np.isnan(whole_of[-around:]).all(), "nothing around it"
+            assert np.isnan(array.base[:around]).all() and np.isnan(array.base[-around:]).all(), "nothing around it"
 
 
 def layers(dtype: Any) -> anp.Sequential:
@@ -181,15 +187,15 @@ def layers(dtype: Any) -> anp.Sequential:
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("batch", [1, 2, 33])
-def test_stages_in_blocks_of_rows(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As layer by layer, and the same bits for any number of threads, though a layer has a block for each of them."""
+def test_stages_by_several_threads(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As layer by layer, and the same bits for any number of threads, though each has some rows of a layer."""
     monkeypatch.setattr(linear, "LEAST_WORK", 1)
 
     def results(count: int, dtype: Any) -> list[Any]:
         anp.set_threads(count)
         twins = Twins(lambda: layers(dtype), batch)
         losses = [twins.plan.step(*twins.batch()) for _ in range(2)]
-        assert max(-(-len(s.weight) // s.block) for s in twins.plan.schedule.stages if hasattr(s, "weight")) > 2
+        assert [s.least for s in twins.plan.schedule.stages if hasattr(s, "least")] == [1, 1, 1]
         return [losses, twins.plan.predict(twins.batch()[0]), *state(twins.model, twins.plan.sgd).values()]
 
     for count in (1, 3):
