@@ -71,9 +71,9 @@ def test_shapes_that_do_not_fit_the_network(shape: Any, message: str) -> None:
         anp.Plan(variant("mini"), shape)
 
 
-@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int64])
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int64, ">i4", "<i4"])
 def test_labels_of_any_integers(kind: Any, twins: Twins) -> None:
-    """Also such that do not lie one behind the other."""
+    """Also such that do not lie one behind the other, or whose bytes lie in another order, as in files."""
     x, labels = twins.batch()
     other = anp.Plan(variant("mini", np.float32), twins.plan.shape)
     other.model.load_state_dict(twins.model.state_dict())

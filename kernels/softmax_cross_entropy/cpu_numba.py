@@ -50,6 +50,7 @@ def _normalise(y, loss):  # type: ignore[no-untyped-def]
 @softmax_cross_entropy_backward.kernel("cpu_numba")
 def backward(probs: Array, labels: Array, *, out: Array) -> None:
     images = probs.dtype.type(len(probs))
+    labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)  # compiled code knows this order of bytes alone
     share(len(probs), lambda lo, hi: _backward(probs[lo:hi], labels[lo:hi], images, out[lo:hi]),
           least=ceil(LEAST / probs.shape[1]))  # fmt: skip
 
