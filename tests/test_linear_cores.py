@@ -1,4 +1,4 @@
-"""The cores of a linear stage by themselves: weights that stream through a forward, and through gradient and step."""
+"""The cores of a linear stage by themselves: weights that stream through a forward, and through backward and step."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -137,7 +137,7 @@ def test_streamed_nan_stays_in_its_image_and_its_row(dtype: Any) -> None:
 @pytest.mark.parametrize("lanes", ["full", "one"])
 @pytest.mark.parametrize("N", [1, 7, 33])
 def test_momentum(N: int, lanes: str, dtype: Any) -> None:
-    """dw = dyᵀ·x and the step. Every edge: 1 to 4 vectors, 1 to 6 rows; several panels, groups, blocks."""
+    """dx of the weights before, dw = dyᵀ·x and the step. Every edge of vectors and rows; several panels and blocks."""
     random, width = np.random.default_rng(N), full(dtype) if lanes == "full" else 1
     rates = (0.25, 0.9, 0.125), (0.5, 0.0, 0.25), (0.125, 0.5, 0.0)
     for vectors, K in ((1, 1), (2, 8), (3, 9), (4, 16), (5, 17), (6, 5), (7, 6), (8, 19), (9, 12), (5, 107)):
@@ -162,18 +162,23 @@ def test_momentum(N: int, lanes: str, dtype: Any) -> None:
         gradient = decay * exact_w + exact_dy.T @ exact_x
         step = mu * exact_v - lr * gradient
         terms = mu * np.abs(exact_v) + lr * (decay * np.abs(exact_w) + np.abs(exact_dy).T @ np.abs(exact_x))
-        begin = K // 2 // ROWS * ROWS
-        for first, last in ((begin, K), (0, begin)):
-            momentum.update(
-                Static(item, width), rows[first // ROWS :].ctypes.data, columns.ctypes.data, w[first:].ctypes.data,
-                v[first:].ctypes.data, N, vectors, last - first, lr, mu, decay,
+        dx, wanted = guarded((N, C), dtype), vectors % 4 != 3
+        for first, last in ((panels // 2, panels), (0, panels // 2)):
+            momentum.backward(
+                Static(item, width), dy.ctypes.data, rows.ctypes.data, columns.ctypes.data, w.ctypes.data,
+                v.ctypes.data, dx.ctypes.data if wanted else 0, N, K, vectors, first, last, lr, mu, decay,
             )  # fmt: skip
             if first:
-                np.testing.assert_array_equal((w[:first], v[:first]), (given[2][:first], given[3][:first]))
+                own = first * WIDTH * width
+                np.testing.assert_array_equal((w[:, :own], v[:, :own]), (given[2][:, :own], given[3][:, :own]))
+        if wanted:
+            assert close(dx, exact_dy @ exact_w, np.abs(exact_dy) @ np.abs(exact_w)), (vectors, K)
+        else:
+            assert np.isnan(dx).all()
         assert close(v, step, terms) and close(w, exact_w + step, terms + np.abs(exact_w)), (vectors, K)
         np.testing.assert_array_equal(x, given[0])
         np.testing.assert_array_equal(dy, given[1])
-        for array in (w, v, columns, rows):
+        for array in (w, v, dx, columns, rows):
             around = LINE // item
             assert np.isnan(array.base[:around]).all() and np.isnan(array.base[-around:]).all(), "nothing around it"
 
