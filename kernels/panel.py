@@ -29,17 +29,18 @@ WIDTH = 4  # vectors in a row of them: a panel
 # Terms that are summed in registers before they are added to C. Sums of sums: in one chain the rounding of 384 terms
 # would be most of the error of a Winograd tile. And a piece of a panel fits the first cache.
 PIECE = 128
-PACKED_FROM = 16 * ROWS  # rows of A, from which on a panel of a B that is not packed is packed piece by piece
+PACKED_FROM = 8 * ROWS  # rows of A, from which on a panel of a B that is not packed is packed piece by piece
 
 
 @jit
-def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add):  # type: ignore[no-untyped-def]
+def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add, soon=0, lines=0):  # type: ignore[no-untyped-def]
     """C = A·B, or C += A·B where `add` is not 0, in vectors of type `vector` = Static(itemsize, lanes).
 
     a, b, c: addresses. a_row, a_k, b_row, c_row: bytes from one row or one k to the next, b_row = 0 where B is packed.
-    n counts vectors.
+    n counts vectors. soon: where the `lines` begin that are needed after this product; they are asked for meanwhile.
     """
     size = vector_bytes(vector)
+    share = lines // ((n + 3) // 4 * ((k + PIECE - 1) // PIECE)) + (lines > 0)
     for j in range(0, n, 4):
         columns, width = c + j * size, min(n - j, 4)
         panel, b_k = (b + j * size, b_row) if b_row else (b + j * size * k, width * size)
@@ -49,13 +50,18 @@ def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add):  # type: ig
             if b_row and m >= PACKED_FROM:
                 right, right_k = packed(vector, right, b_k, terms, width), width * size
             if width == 4:
-                _strip(vector, 4, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
+                _strip(vector, 4, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
+                       share)  # fmt: skip
             elif width == 3:
-                _strip(vector, 3, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
+                _strip(vector, 3, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
+                       share)  # fmt: skip
             elif width == 2:
-                _strip(vector, 2, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
+                _strip(vector, 2, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
+                       share)  # fmt: skip
             else:
-                _strip(vector, 1, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k)
+                _strip(vector, 1, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
+                       share)  # fmt: skip
+            soon += share * LINE
 
 
 @intrinsic
@@ -111,35 +117,41 @@ def zero(_: Any, vector: Any, address: Any, count: Any) -> Any:
 
 @intrinsic
 def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
-           k: Any, add: Any, later: Any, later_k: Any) -> Any:  # fmt: skip
+           k: Any, add: Any, later: Any, later_k: Any, soon: Any, soon_lines: Any) -> Any:  # fmt: skip
     """A panel of C: all its rows, ROWS at a time. Meanwhile the next piece of B is asked for: it begins at `later`."""
     if not isinstance(vector, StaticType) or not isinstance(width, types.IntegerLiteral):
         return None
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, _, a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k = arguments
+        _, _, a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k, soon, soon_lines = arguments
         v = Vectors(builder, *vector.value)
         columns = width.literal_value
         lines = integer(max(1, columns * v.bytes // LINE))
         # Lines of the next piece for each tile of C, of which there are at most m/6 + 1.
         tiles = builder.add(builder.sdiv(m, integer(ROWS)), integer(1))
         share = builder.mul(builder.add(builder.sdiv(k, tiles), integer(1)), lines)
+        more = builder.sdiv(builder.add(soon_lines, builder.sub(tiles, integer(1))), tiles)
 
         def tile(first: Any, rows: int) -> None:
-            begin = builder.mul(builder.sdiv(first, integer(ROWS)), share)
+            number = builder.sdiv(first, integer(ROWS))
+            begin, line_of_soon = builder.mul(number, share), builder.mul(number, more)
 
             def ask(step: Any) -> None:
                 line = builder.add(begin, step)
                 row = builder.mul(builder.sdiv(line, lines), later_k)
                 v.prefetch(builder.add(later, v.at(row, builder.mul(builder.srem(line, lines), integer(LINE)))))
 
+            def ask_soon(step: Any) -> None:
+                v.prefetch(v.at(soon, builder.mul(builder.add(line_of_soon, step), integer(LINE))))
+
             tile_of_a, tile_of_c = (builder.add(p, builder.mul(first, s)) for p, s in ((a, a_row), (c, c_row)))
-            _tile(v, rows, columns, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add, (share, ask))
+            asked = [(share, ask), (more, ask_soon)]
+            _tile(v, rows, columns, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add, asked)
 
         by_rows(builder, m, tile)
         return context.get_dummy_value()
 
-    return types.void(vector, width, *[types.int64] * 12), generate
+    return types.void(vector, width, *[types.int64] * 14), generate
 
 
 def by_rows(builder: Any, m: Any, tile: Callable[[Any, int], None]) -> None:
@@ -154,7 +166,7 @@ def by_rows(builder: Any, m: Any, tile: Callable[[Any, int], None]) -> None:
             tile(done, rows)
 
 
-def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add: Any, asked: tuple[Any, Ask]) -> None:
+def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add: Any, asked: Any) -> None:
     """The code of `rows` × `width` vectors of C."""
     builder = v.builder
     places = [[v.at(v.at(c[0], builder.mul(c[1], integer(i))), j * v.bytes) for j in range(width)] for i in range(rows)]
@@ -170,7 +182,7 @@ def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add
 
 
 def products(
-    v: Vectors, rows: int, width: int, a: Any, b: Any, k: Any, asked: tuple[Any, Ask] | None = None
+    v: Vectors, rows: int, width: int, a: Any, b: Any, k: Any, asked: list[tuple[Any, Ask]] | None = None
 ) -> list[list[Any]]:
     """The code of Σ_k a[i,k]·b[k,j] for `rows` × `width` vectors, which stay in registers over all k; where they are.
 
@@ -193,12 +205,13 @@ def products(
             builder.store(v.fma(numbers[i], vectors[j], builder.load(sums[i][j])), sums[i][j])
 
     begin = integer(0)
-    if asked:
-        count, ask = asked
-        begin = builder.select(builder.icmp_signed("<", count, k), count, k)
-        with cgutils.for_range(builder, begin) as loop:
-            ask(loop.index)
-            step(loop.index)
+    for count, ask in asked or []:
+        end = builder.add(begin, count)
+        end = builder.select(builder.icmp_signed("<", end, k), end, k)
+        with cgutils.for_range_slice(builder, begin, end, integer(1), INT) as (index, _):
+            ask(builder.sub(index, begin))
+            step(index)
+        begin = end
     with cgutils.for_range_slice(builder, begin, k, integer(1), INT) as (index, _):
         step(index)
     return sums

@@ -14,7 +14,7 @@ tile, and how many tiles cover a map. `spare` is a pixel of zeros, and behind it
 """
 
 from ..compiled import jit
-from ..panel import item_bytes, matmul, vector_bytes, zero
+from ..panel import LINE, item_bytes, matmul, vector_bytes, zero
 from .transform import transform
 
 GAP = 64  # bytes between the n² matrices; without, they would all start in the same set of the cache
@@ -103,8 +103,9 @@ def multiply(  # type: ignore[no-untyped-def]
         for g in range(groups):
             left, right = a + e * a_point + g * k * item, u + (e * groups + g) * k * columns * item
             product = c + e * c_point + g * columns * item
+            soon = a_point // LINE if g == 0 else 0
             matmul(vector, left, a_channels * item, item, right, 0, product, c_channels * item, tiles,
-                   columns * item // vector_bytes(vector), k, 0)  # fmt: skip
+                   columns * item // vector_bytes(vector), k, 0, a + (e + 1) * a_point, soon)  # fmt: skip
 
 
 @jit
@@ -134,8 +135,9 @@ def to_du(vector, shape, dm, m_point, v, v_point, du, tiles, first, last, add): 
         for g in range(groups):
             left, right = v + e * v_point + g * rows * item, dm + e * m_point + g * columns * item
             product = du + (e * groups + g) * rows * columns * item
+            soon = v_point // LINE if g == 0 else 0
             matmul(vector, left, item, C * item, right, K * item, product, columns * item, rows,
-                   columns * item // vector_bytes(vector), tiles, add)  # fmt: skip
+                   columns * item // vector_bytes(vector), tiles, add, v + (e + 1) * v_point, soon)  # fmt: skip
 
 
 @jit

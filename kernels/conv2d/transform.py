@@ -104,7 +104,12 @@ def transform(
                 ]
 
             near = [[builder.add(place, offset) for place in row] for row in window]
-            X = [[v.load(place) for place in row] for row in (near if form.from_map else far(source, of))]
+            sources = near if form.from_map else far(source, of)
+            if name in ("dw", "dx"):  # n² streams are more than a processor follows by itself
+                for row in sources:
+                    for place in row:
+                        v.prefetch(v.at(place, v.bytes))
+            X = [[v.load(place) for place in row] for row in sources]
             if masks is not None:
                 X = [
                     [v.relu_backward(X[i][j], v.load(builder.add(masks[i][j], offset))) for j in range(of)]

@@ -3,19 +3,20 @@
 Math     dx = dy·w, of w as it was; dw = dyᵀ·x;  v ← μ·v − ε·(λ·w + dw);  w ← w + v
 Shapes   x, dx (N, C), dy (N, K), w and v (K, C); C a multiple of the vector
 Threads  none: a thread calls `backward` for some columns, so that no sum of dx is divided
-Traffic  w and v read and written, each once. x and dy are packed first, as the registers want them: in their own layout
-         the N numbers of a column, which a tile reads in a row, would lie in one set of the cache
+Traffic  w and v read and written, each once: a tile of w is in registers while all images pass, for dx, and in the
+         first cache when its own step follows. x, dx and dy are packed as the registers want them: in their own layout
+         the N numbers of a column, which a tile needs one after the other, would lie in one set of the cache
 Change   against the backwards and sgd_momentum_ one after the other: 4 in place of 8 times the weights' memory
 """
 
-from itertools import chain
 from typing import Any
 
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..compiled import jit
-from ..panel import ROWS, WIDTH, by_rows, item_bytes, matmul, products, vector_bytes
+from ..panel import LINE, ROWS, WIDTH, by_rows, item_bytes, products, vector_bytes, zero
 from ..static import StaticType
 from ..vector import Vectors, integer
 
@@ -36,6 +37,19 @@ def pack_columns(x, lanes, first, last, packed):  # type: ignore[no-untyped-def]
 
 
 @jit
+def unpack_columns(packed, lanes, first, last, x):  # type: ignore[no-untyped-def]
+    """The panels first … last of x (N, C) from `packed`: the way back of `pack_columns`."""
+    N, C = x.shape
+    for panel in range(first, last):
+        begin = panel * WIDTH * lanes
+        width = min(WIDTH * lanes, C - begin)
+        for n in range(N):
+            target, source = x[n, begin : begin + width], packed[begin * N + n * width :]
+            for c in range(width):
+                target[c] = source[c]
+
+
+@jit
 def pack_rows(dy, packed):  # type: ignore[no-untyped-def]
     """dyᵀ in groups of six rows: packed (⌈K/6⌉, N, 6), zero in what is more than K."""
     N, K = dy.shape
@@ -47,65 +61,90 @@ def pack_rows(dy, packed):  # type: ignore[no-untyped-def]
 
 
 @jit
-def backward(vector, dy, rows_of_dy, x, w, v, dx, N, K, C, first, last, lr, momentum, decay):  # type: ignore[no-untyped-def]
+def backward(vector, dy, x, dx, w, v, N, K, C, first, last, lr, momentum, decay):  # type: ignore[no-untyped-def]
     """The panels first … last of dx, and then of w and v: a block of rows after the other.
 
-    vector: Static(itemsize, lanes); addresses of dy (N, K), of dy and x as packed above, of w, v and dx, which is 0
-    where nobody needs it. C counts vectors.
+    vector: Static(itemsize, lanes); addresses of dy, x and dx, packed as above, dx = 0 where nobody needs it, and of w
+    and v. C counts vectors.
     """
     item, size = item_bytes(vector), vector_bytes(vector)
     row = C * size
+    if dx:
+        begin, end = first * WIDTH, min(last * WIDTH, C)
+        zero(vector, dx + begin * size * N, (end - begin) * N)
     for k in range(0, K, BLOCK):
-        rows, left = min(BLOCK, K - k), rows_of_dy + k * N * item
+        rows, left = min(BLOCK, K - k), dy + k * N * item
         for j in range(first * WIDTH, min(last * WIDTH, C), 4):
-            panel, at, width = x + j * size * N, k * row + j * size, min(C - j, 4)
-            if dx:
-                matmul(vector, dy + k * item, K * item, item, w + at, row, dx + j * size, row, N, width, rows, k)
+            packed, at, width = j * size * N, k * row + j * size, min(C - j, 4)
+            to = dx + packed if dx else 0
             if width == 4:
-                _strip(vector, 4, left, panel, w + at, v + at, row, N, rows, lr, momentum, decay)
+                _strip(vector, 4, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
             elif width == 3:
-                _strip(vector, 3, left, panel, w + at, v + at, row, N, rows, lr, momentum, decay)
+                _strip(vector, 3, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
             elif width == 2:
-                _strip(vector, 2, left, panel, w + at, v + at, row, N, rows, lr, momentum, decay)
+                _strip(vector, 2, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
             else:
-                _strip(vector, 1, left, panel, w + at, v + at, row, N, rows, lr, momentum, decay)
+                _strip(vector, 1, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
 
 
 @intrinsic
-def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, w: Any, v: Any, row: Any, N: Any, m: Any, lr: Any,
+def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v: Any, row: Any, N: Any, m: Any, lr: Any,
            momentum: Any, decay: Any) -> Any:  # fmt: skip
-    """One panel: all its rows, ROWS at a time."""
+    """One panel of a block: its part of dx, then its step; ROWS of its rows at a time."""
     if not isinstance(vector, StaticType) or not isinstance(width, types.IntegerLiteral):
         return None
     columns = width.literal_value
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, _, dy, x, w, v, row, N, m, *rates = arguments
+        _, _, dy, x, dx, w, v, row, N, m, *rates = arguments
         vectors = Vectors(builder, *vector.value)
-        item = vectors.itemsize
+        item, wide = vectors.itemsize, columns * vectors.bytes
+        lines = max(1, wide // LINE)
         lr, momentum, decay = (vectors.everywhere(rate) for rate in rates)
         down = builder.fneg(lr)
 
-        def tile(first: Any, rows: int) -> None:
-            left = vectors.at(dy, builder.mul(first, builder.mul(N, integer(item))))
-            places = [
-                vectors.at(builder.mul(builder.add(first, integer(i)), row), j * vectors.bytes)
-                for i in range(rows)
-                for j in range(columns)
-            ]
-            sums = products(vectors, rows, columns, (left, integer(item), integer(ROWS * item)),
-                            (x, integer(columns * vectors.bytes)), N)  # fmt: skip
-            for place, sum_ in zip(places, chain.from_iterable(sums), strict=True):
-                at_w, at_v = builder.add(w, place), builder.add(v, place)
-                weight = vectors.load(at_w)
-                step = vectors.fma(decay, weight, builder.load(sum_))
-                speed = vectors.fma(down, step, builder.fmul(momentum, vectors.load(at_v)))
-                vectors.store(speed, at_v)
-                vectors.store(builder.fadd(weight, speed), at_w)
-                for at in (at_w, at_v):  # the tile beside this one comes after all rows: too late for the processor's
-                    vectors.prefetch_to_write(vectors.at(at, columns * vectors.bytes))
+        def places(first: Any, rows: int) -> list[list[Any]]:
+            starts = [builder.mul(builder.add(first, integer(i)), row) for i in range(rows)]
+            return [[vectors.at(start, j * vectors.bytes) for j in range(columns)] for start in starts]
 
-        by_rows(builder, m, tile)
+        def numbers(first: Any) -> Any:
+            return builder.add(dy, builder.mul(first, builder.mul(N, integer(item))))
+
+        def to_dx(first: Any, rows: int) -> None:
+            tile = [[vectors.load(builder.add(w, place)) for place in of_row] for of_row in places(first, rows)]
+            left = numbers(first)
+            with cgutils.for_range(builder, N) as loop:
+                of_image = builder.add(left, builder.mul(loop.index, integer(ROWS * item)))
+                factors = [vectors.splat(vectors.at(of_image, i * item)) for i in range(rows)]
+                for j in range(columns):
+                    target = vectors.at(builder.add(dx, builder.mul(loop.index, integer(wide))), j * vectors.bytes)
+                    total = vectors.load(target)
+                    for i in range(rows):
+                        total = vectors.fma(factors[i], tile[i][j], total)
+                    vectors.store(total, target)
+
+        def step(first: Any, rows: int) -> None:
+            def ask(number: Any) -> None:
+                """The tile beside this one comes after all rows of the block: too late for the processor's own."""
+                beside = builder.mul(builder.add(first, builder.sdiv(number, integer(lines))), row)
+                line = builder.mul(builder.srem(number, integer(lines)), integer(LINE))
+                for base in (w, v):
+                    vectors.prefetch_to_write(vectors.at(builder.add(base, builder.add(beside, line)), wide))
+
+            sums = products(vectors, rows, columns, (numbers(first), integer(item), integer(ROWS * item)),
+                            (x, integer(wide)), N, [(integer(rows * lines), ask)])  # fmt: skip
+            for i, of_row in enumerate(places(first, rows)):
+                for j, place in enumerate(of_row):
+                    at_w, at_v = builder.add(w, place), builder.add(v, place)
+                    weight = vectors.load(at_w)
+                    change = vectors.fma(decay, weight, builder.load(sums[i][j]))
+                    speed = vectors.fma(down, change, builder.fmul(momentum, vectors.load(at_v)))
+                    vectors.store(speed, at_v)
+                    vectors.store(builder.fadd(weight, speed), at_w)
+
+        with builder.if_then(builder.icmp_signed("!=", dx, integer(0))):
+            by_rows(builder, m, to_dx)
+        by_rows(builder, m, step)
         return context.get_dummy_value()
 
-    return types.void(vector, width, *[types.int64] * 7, *[types.float64] * 3), generate
+    return types.void(vector, width, *[types.int64] * 8, *[types.float64] * 3), generate

@@ -52,6 +52,7 @@ class LinearStage(LayerStage):
             self.dy.touch(when)
             if self.dx:
                 self.dx.touch(when)
+                self.dcolumns = arena.buffer(f"{self.name}.dcolumns", (N * C,), self.x.dtype).touch(when)
             self.columns = arena.buffer(f"{self.name}.columns", (N * C,), self.x.dtype).touch(when)
             self.rows = arena.buffer(f"{self.name}.rows", (ceil(K / ROWS), N, ROWS), self.x.dtype).touch(when)
         if self._trains("db"):
@@ -109,12 +110,14 @@ class LinearStage(LayerStage):
         panels = ceil(C / (WIDTH * self.lanes))
         share(panels, lambda lo, hi: momentum.pack_columns(x, self.lanes, lo, hi, columns))
         momentum.pack_rows(dy, rows)
-        to = self.dx.array.ctypes.data if self.dx else 0
+        to = self.dcolumns.address if self.dx else 0
 
         def part(lo: int, hi: int) -> None:
             momentum.backward(
-                Static(item, self.lanes), self.dy.address, self.rows.address, self.columns.address,
-                self.weight.ctypes.data, velocity.ctypes.data, to, N, K, C // self.lanes, lo, hi, *numbers,
+                Static(item, self.lanes), self.rows.address, self.columns.address, to, self.weight.ctypes.data,
+                velocity.ctypes.data, N, K, C // self.lanes, lo, hi, *numbers,
             )  # fmt: skip
+            if self.dx:
+                momentum.unpack_columns(self.dcolumns.array, self.lanes, lo, hi, self.dx.array)
 
         share(panels, part, least=ceil(LEAST_WORK / (K * N * WIDTH * self.lanes)))
