@@ -32,6 +32,11 @@ def test_matrices_give_the_correlation(m: int, r: int) -> None:
     np.testing.assert_allclose(y, [d[i : i + r] @ w for i in range(m)], atol=1e-13)
 
 
+def test_one_image_takes_a_tile_whose_filters_are_read_sooner() -> None:
+    assert best(3, (13, 13)) == best(3, (13, 13), 128) == (5, 3)
+    assert best(3, (13, 13), 1) == (2, 3)
+
+
 def test_layers_bring_every_tile() -> None:
     brought = set()
     for _, side, _, r, padding, _ in LAYERS.values():

@@ -4,20 +4,20 @@ from collections.abc import Callable
 from math import ceil, prod
 from typing import Any
 
-import numpy as np
-
 from alexnet_np.layers import Conv2d
 from alexnet_np.operation import Spec
 from alexnet_np.ops import sgd_momentum_
-from alexnet_np.parallel import spread
+from alexnet_np.parallel import share, spread
 from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.stage import Moments
 
+from ..compiled import jit
 from ..conv2d import blocks, winograd_weights
 from .geometry import Geometry
 
 AT_A_TIME = 8
+COMPARED = 1 << 16  # numbers that are worth a thread
 END = 1 << 30  # a moment after all others: U stays from one prediction to the next
 
 
@@ -65,7 +65,7 @@ class Filters:
         """U of the filters as they are now; not made `anew` where they are as they were the last time."""
         if not anew:
             w, kept = self.conv.params["weight"], self.kept.array
-            if self.fresh and np.array_equal(_bits(w), _bits(kept)):
+            if self.fresh and _same(_bits(w), _bits(kept)):
                 return
             kept[...], self.fresh = w, True
         self._transform(self.u, winograd_weights.to_u, self.form.x[2])
@@ -108,6 +108,23 @@ class Filters:
         for (key, update), gradient in zip(self.updates.items(), (self.dw, self.db), strict=True):
             velocity = self.sgd.velocity[f"{self.name}.{key}"]
             update(self.conv.params[key], velocity, gradient.array, out=(), lr=self.sgd.rates(key, lr)["lr"])
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether all numbers are equal; every thread compares its share."""
+    a, b = a.reshape(-1), b.reshape(-1)
+    equal: list[bool] = []
+    share(a.size, lambda lo, hi: equal.append(all_equal(a[lo:hi], b[lo:hi])), least=COMPARED)
+    return all(equal)
+
+
+@jit
+def all_equal(a, b):  # type: ignore[no-untyped-def]
+    """Whether two arrays of the same size have the same numbers. Without a way out, so that it is vectorised."""
+    different = a.dtype.type(0)
+    for i in range(a.size):
+        different |= a[i] ^ b[i]
+    return different == 0
 
 
 def _bits(array: Any) -> Any:

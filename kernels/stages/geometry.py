@@ -102,7 +102,7 @@ def geometry(conv: Conv2d, x: Buffer) -> Geometry | None:
     width = lanes(x.dtype, channels // groups, K // groups)
     if width * np.dtype(x.dtype).itemsize < min(LEAST_BYTES, REGISTER_BYTES):
         return None
-    tile = best(r, (P, Q))
+    tile = best(r, (P, Q), x.shape[0])
     assert tile is not None
     m, n = tile[0], tile[0] + r - 1
     shape = (H, W, channels, P, Q, K, groups, top, left, m, n, ceil(P / m), ceil(Q / m))
