@@ -262,6 +262,7 @@ def bench(
     threads: int | None = None,
     peers: bool = True,
     out: Path | None = None,
+    resume: Path | None = None,
     table: Path | None = None,
     compare: tuple[Path, Path] | None = None,
 ) -> None:
@@ -279,6 +280,7 @@ def bench(
         threads: of ours and of PyTorch; ALEXNET_THREADS or all CPUs unless given
         peers: whether PyTorch takes part
         out: the record to write, pictures beside it; a name with machine and date in benchmarks/results unless given
+        resume: go on with this record of this machine; rows that it has stay as they are
         table: show this record, and time nothing
         compare: two records: what is the SAME, FASTER, SLOWER or UNCLEAR in the second
     """
@@ -292,7 +294,7 @@ def bench(
     elif compare:
         command.show_comparison(*compare)
     elif not files:
-        command.measure(wanted, out)
+        command.measure(wanted, out, resume)
     elif not command.show_kernels(files, wanted):
         raise SystemExit(1)
 

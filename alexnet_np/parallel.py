@@ -55,7 +55,7 @@ def set_threads(n: int) -> None:
         if _sharing:
             _limits[:] = [n] * len(_limits)  # for when the call that runs now has ended
         else:
-            for library in _libraries():
+            for library in libraries():
                 library.set_num_threads(n)
 
 
@@ -66,7 +66,7 @@ def blas_loaded() -> None:
     with _lock:
         assert not _sharing, "a library is loaded before work is shared, not meanwhile"
         _blas = None
-        for library in _libraries():
+        for library in libraries():
             if chosen is not None and library.num_threads > chosen:
                 library.set_num_threads(chosen)
 
@@ -147,7 +147,7 @@ def one_thread_in_blas() -> Iterator[None]:
     global _sharing
     with _lock:
         if not _sharing:
-            _limits[:] = [library.num_threads for library in _libraries()]
+            _limits[:] = [library.num_threads for library in libraries()]
             _set_blas([1] * len(_limits))
         _sharing += 1
     try:
@@ -159,7 +159,8 @@ def one_thread_in_blas() -> Iterator[None]:
                 _set_blas(_limits)
 
 
-def _libraries() -> list[Any]:
+def libraries() -> list[Any]:
+    """Threadpoolctl's controllers of the copies of BLAS in this process."""
     global _blas
     if _blas is None:
         _blas = ThreadpoolController().select(user_api="blas").lib_controllers
@@ -167,7 +168,7 @@ def _libraries() -> list[Any]:
 
 
 def _set_blas(numbers: list[int]) -> None:
-    for library, number in zip(_libraries(), numbers, strict=True):
+    for library, number in zip(libraries(), numbers, strict=True):
         library.set_num_threads(number)
 
 

@@ -1,7 +1,7 @@
 """`alexnet-np bench`: what is timed, in which order, and where the record goes."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,7 +14,7 @@ from alexnet_np.parallel import threads
 from . import machine
 from .network_rows import inference_row, training_row
 from .operation_rows import distinct_calls, operation_row
-from .record import Record, Row
+from .record import Record, Row, name_of, read
 
 Part = Literal["ops", "steps", "inference"]
 PARTS: tuple[Part, ...] = ("ops", "steps", "inference")
@@ -55,37 +55,58 @@ def _known(kind: str, names: Sequence[str], table: Iterable[str]) -> None:
         raise ValueError(f"unknown {kind} {unknown[0]!r}; there are {', '.join(table)}")
 
 
-def rows(wanted: Wanted) -> Iterator[Row]:
-    """Measure row by row. An operation's shape that several variants share is measured for the first of them."""
+def rows(wanted: Wanted, done: Container[str] = ()) -> Iterator[Row]:
+    """Measure row by row. An operation's shape that several variants share is measured for the first of them.
+
+    done: names of rows that are left out.
+    """
     load_kernels()
     how: Any = {"seconds": wanted.seconds, "rounds": wanted.rounds, "peers": wanted.peers}
     networks = wanted.variants or ("paper", "torchvision", "torch", "keras")
     if "steps" in wanted.only:
         for variant, batch in product(networks, wanted.batches or (32, 128)):
-            yield training_row(variant, batch, **how)
+            if name_of("training", variant, batch) not in done:
+                yield training_row(variant, batch, **how)
     if "inference" in wanted.only:
         for variant, batch in product(networks, wanted.batches or (1, 32, 128)):
-            yield inference_row(variant, batch, **how)
+            if name_of("inference", variant, batch) not in done:
+                yield inference_row(variant, batch, **how)
     if "ops" in wanted.only:
         seen: set[Any] = set()
         for batch, variant in product(wanted.batches or (128,), wanted.variants or ("torchvision", "paper")):
             for call in distinct_calls(variant, batch, wanted.ops, seen):
-                yield operation_row(variant, batch, call, **how)
+                if name_of(f"{call.layers} {call.op.name}", variant, batch) not in done:
+                    yield operation_row(variant, batch, call, **how)
 
 
-def run(wanted: Wanted, out: Path, tell: Callable[[Row], None]) -> Record:
+def run(wanted: Wanted, out: Path, tell: Callable[[Row], None], resume: bool = False) -> Record:
     """Measure everything, writing the record after each row, so that an interrupted benchmark keeps what it has.
 
-    Raises OSError where `out` cannot be written.
+    resume: go on with the record that is there: what it has is not measured again.
+    Raises OSError where `out` cannot be written or, to resume, read, and ValueError for a record of another machine,
+    of other versions or of another number of threads.
     """
     record = Record(machine.describe(), threads())
-    for row in rows(wanted):
+    if resume:
+        record = _continued(read(out), record, out)
+    commit = machine.commit()
+    for row in rows(wanted, {row.name for row in record.rows}):
+        row.commit = commit
         record.rows.append(row)
         record.write(out)
         tell(row)
     if not record.rows:
         raise ValueError("nothing to time: none of these operations is called by these variants")
     return record
+
+
+def _continued(stored: Record, now: Record, path: Path) -> Record:
+    """The stored record, if it was made on this machine, with these versions and threads."""
+    before, today = ({**r.about, "threads": r.threads} for r in (stored, now))
+    for key in before.keys() | today.keys():
+        if key not in ("commit", "date") and before.get(key) != today.get(key):
+            raise ValueError(f"{path} was made with {key} {before.get(key)}, here it is {today.get(key)}")
+    return stored
 
 
 def default_path() -> Path:

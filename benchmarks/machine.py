@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from alexnet_np.parallel import libraries
+
 from .harness import last_level_cache
 
 PACKAGES = "numpy", "numba", "scipy", "torch"
@@ -15,7 +17,7 @@ VECTORS = "avx512f", "avx2", "avx", "asimd"  # the first that the CPU has, under
 
 
 def describe() -> dict[str, Any]:
-    """CPU, instruction set, cores, caches and memory, versions, the source's commit and the time."""
+    """CPU, instruction set, cores, caches and memory, versions, NumPy's BLAS, the source's commit and the time."""
     about = _cpuinfo()
     flags = about.get("flags", about.get("Features", "")).split()
     return {
@@ -27,7 +29,8 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
-        "commit": _commit(),
+        "blas": _blas(),
+        "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -39,6 +42,13 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
+def _blas() -> str:
+    """NumPy's BLAS and the kernels that it chose, which the environment may have told it: they make the GEMM roof."""
+    names = "internal_api", "version", "architecture"
+    found = (library.info() for library in libraries())
+    return ", ".join(dict.fromkeys(" ".join(str(info.get(name)) for name in names) for info in found))
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -46,7 +56,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout, with a plus where files differ from it; None for an installed package."""
     here = Path(__file__).resolve().parent.parent
     if not (here / ".git").exists():

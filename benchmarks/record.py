@@ -55,6 +55,7 @@ class Row:
     flops    and bytes: the least that is needed, see Operation.cost
     chosen   the name of the one that runs unless something else is asked for
     absent   from names to the reasons why they are missing
+    commit   of the source when it was measured, None if unknown
     """
 
     kind: str
@@ -68,11 +69,11 @@ class Row:
     op: str = ""
     chosen: str = ""
     absent: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
 
     @property
     def name(self) -> str:
-        what = f"{self.layer} {self.op}" if self.layer else self.kind
-        return f"{self.variant} {what}, batch {self.batch}"
+        return name_of(f"{self.layer} {self.op}" if self.layer else self.kind, self.variant, self.batch)
 
     @property
     def limit(self) -> str:
@@ -98,6 +99,11 @@ class Row:
         """How many times as fast it is as the peer at its best; None where there is no peer."""
         best = self.best(peer=True)
         return self.measured[best].median / measured.median if best else None
+
+
+def name_of(what: str, variant: str, batch: int) -> str:
+    """The name of a row; what: 'training', 'inference', or layer and operation."""
+    return f"{variant} {what}, batch {batch}"
 
 
 @dataclass

@@ -105,6 +105,26 @@ def test_a_benchmark_is_right_before_and_after(measured: tuple[record.Record, Pa
     assert {row.chosen for row in made.of("training", "inference")} == {"planned"}
 
 
+def test_a_benchmark_is_resumed(measured: tuple[record.Record, Path], tmp_path: Path) -> None:
+    made, _ = measured
+    path, told = tmp_path / "part.json", list[str]()
+    kept = record.Record(made.about, made.threads, made.rows[1:-1])
+    kept.write(path)
+    before = record.read(path).rows
+    wanted = bench.Wanted(variants=("mini",), batches=(2,), ops=("conv2d", "relu"), rounds=2, peers=False)
+    bench.run(wanted, path, lambda row: told.append(row.name), resume=True)
+    assert told == [made.rows[0].name, made.rows[-1].name]
+    whole = record.read(path)
+    assert {row.name for row in whole.rows} == {row.name for row in made.rows}
+    assert whole.rows[: len(before)] == before, "what it had stays"
+    record.Record({**made.about, "cpu": "another"}, made.threads, made.rows).write(path)
+    with pytest.raises(ValueError, match="made with cpu another, here it is"):
+        bench.run(wanted, path, lambda row: None, resume=True)
+    record.Record(made.about, made.threads + 1, made.rows).write(path)
+    with pytest.raises(ValueError, match="made with threads"):
+        bench.run(wanted, path, lambda row: None, resume=True)
+
+
 def test_record_table_and_pictures(measured: tuple[record.Record, Path], capsys: pytest.CaptureFixture[str]) -> None:
     made, path = measured
     assert [row.name for row in record.read(path).rows] == [row.name for row in made.rows]

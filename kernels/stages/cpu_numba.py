@@ -22,7 +22,7 @@ def stage(rest: list[tuple[str, Layer]], x: Buffer, sgd: Any) -> Stage | None:
     """
     if rest and isinstance(rest[0][1], Conv2d) and _wanted(conv2d):
         conv = rest[0][1]
-        form = geometry(conv, x)
+        form = geometry(conv, x, trains=sgd is not None)
         if form is not None:
             layers, at = dict(rest[:1]), form.y
             if len(rest) > 1 and isinstance(rest[1][1], ReLU) and _wanted(relu):

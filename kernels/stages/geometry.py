@@ -77,8 +77,8 @@ class Geometry(NamedTuple):
         return self.elements, self.x[2] // self.groups, self.y[2]
 
 
-def geometry(conv: Conv2d, x: Buffer) -> Geometry | None:
-    """None for a convolution that the cores do not take."""
+def geometry(conv: Conv2d, x: Buffer, trains: bool) -> Geometry | None:
+    """None for a convolution that the cores do not take. Who trains has many images, so that the tile is theirs."""
     (K, c, R, S), groups = conv.shapes["weight"], conv.options["groups"]
     stride, padding = pair("stride", conv.options["stride"]), sides("padding", conv.options["padding"])
     if R != S or stride[0] != stride[1]:
@@ -102,7 +102,7 @@ def geometry(conv: Conv2d, x: Buffer) -> Geometry | None:
     width = lanes(x.dtype, channels // groups, K // groups)
     if width * np.dtype(x.dtype).itemsize < min(LEAST_BYTES, REGISTER_BYTES):
         return None
-    tile = best(r, (P, Q), x.shape[0])
+    tile = best(r, (P, Q), None if trains else x.shape[0])
     assert tile is not None
     m, n = tile[0], tile[0] + r - 1
     shape = (H, W, channels, P, Q, K, groups, top, left, m, n, ceil(P / m), ceil(Q / m))
