@@ -16,6 +16,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from .placement import Placement
+
 Body = Callable[[int, int], Any]
 Job = tuple[Callable[[], Any], "SimpleQueue[BaseException | None]"]
 
@@ -26,6 +28,7 @@ _limits: list[int] = []  # what those had before `_sharing` limited them
 _sharing = 0  # calls of share that run now
 _jobs: "SimpleQueue[Job]" = SimpleQueue()
 _workers = 0
+_placement = Placement()
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
@@ -82,6 +85,7 @@ def share(n: int, body: Body, *, least: int = 1) -> None:
         body(0, n)
         return
     _hire(parts - 1)
+    _placement.keep_off_this_cpu()
     bounds = [i * n // parts for i in range(parts + 1)]
     done: SimpleQueue[BaseException | None] = SimpleQueue()
     with one_thread_in_blas():
@@ -134,7 +138,9 @@ def _hire(count: int) -> None:
     if _workers < count:
         with _lock:
             while _workers < count:
-                Thread(target=_work, args=(_jobs,), name=f"share-{_workers + 1}", daemon=True).start()
+                worker = Thread(target=_work, args=(_jobs,), name=f"share-{_workers + 1}", daemon=True)
+                worker.start()
+                _placement.add(worker.native_id)
                 _workers += 1
 
 
@@ -179,8 +185,8 @@ def _choose(n: int) -> None:
 
 def _after_fork() -> None:
     """A child process has none of the threads, and perhaps a lock that nobody will open."""
-    global _lock, _jobs, _workers, _sharing
-    _lock, _jobs, _workers, _sharing = Lock(), SimpleQueue(), 0, 0
+    global _lock, _jobs, _workers, _placement, _sharing
+    _lock, _jobs, _workers, _placement, _sharing = Lock(), SimpleQueue(), 0, Placement(), 0
 
 
 if hasattr(os, "register_at_fork"):
