@@ -1,6 +1,7 @@
 """The cores of a linear stage by themselves: weights that stream through a forward, and through backward and step."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -62,15 +63,15 @@ def packed_images(x: Any, lanes: int, piece: int, parts: int) -> Any:
     return packed
 
 
-def product_of(x: Any, w: Any, b: Any, piece: int, block: int) -> Any:
-    """x·wᵀ + b, so many rows of w at a time; the last rows first, by themselves, as another thread might."""
+def product_of(x: Any, w: Any, b: Any, piece: int, block: int, least: float = -np.inf, factor: float = 1.0) -> Any:
+    """factor · max(x·wᵀ + b, least), so many rows of w at a time; the last first, as another thread might."""
     (N, C), K, lanes = x.shape, len(w), full(x.dtype)
     packed, y = packed_images(x, lanes, piece, 2), guarded((N, K), x.dtype)
     begin = K // 2 // ROWS * ROWS
     for part in (slice(begin, K), slice(0, begin)):
         turned, others = guarded((block, -(-N // lanes) * lanes), x.dtype), np.delete(y, part, axis=1)
         streamed.forward(Static(x.itemsize, lanes), packed.ctypes.data, w[part].ctypes.data, b[part], y[:, part],
-                         turned, N, C, piece)  # fmt: skip
+                         turned, N, C, piece, least, factor)  # fmt: skip
         np.testing.assert_array_equal(np.delete(y, part, axis=1), others, "its own rows only")
     return y
 
@@ -101,7 +102,11 @@ def test_streamed_forward(N: int, dtype: Any) -> None:
         expected = exact_x @ exact_w.T + exact_b
         terms = np.abs(exact_x) @ np.abs(exact_w).T + np.abs(exact_b)
         for piece in {streamed.piece(N, C, lanes, x.itemsize), min(C, 100)}:
-            assert close(product_of(x, w, b, piece, block), expected, terms), (K, C, piece)
+            y = product_of(x, w, b, piece, block)
+            assert close(y, expected, terms), (K, C, piece)
+            np.testing.assert_array_equal(
+                product_of(x, w, b, piece, block, 0.0, 0.3), np.maximum(y, 0) * y.dtype.type(0.3)
+            )
 
 
 @floats
@@ -114,13 +119,16 @@ def test_streamed_forward_of_one(lanes: str, dtype: Any) -> None:
         x, w, b, y = (drawn(random, shape, dtype) for shape in ((C,), (K, C), (K,), (K,)))
         exact_x, exact_w, exact_b = wide(x, w, b)
         terms = np.abs(exact_w) @ np.abs(exact_x) + np.abs(exact_b)
+        places = (array.ctypes.data for array in (x, w, b, y))
+        run = partial(streamed.forward_one, Static(item, width), *places, C)
         for rows in (K, K // 2):
             y[...] = np.nan
-            streamed.forward_one(
-                Static(item, width), x.ctypes.data, w.ctypes.data, b.ctypes.data, y.ctypes.data, C, rows
-            )
+            run(rows, -np.inf, 1.0)
             assert close(y[:rows], (exact_w @ exact_x + exact_b)[:rows], terms[:rows]), (K, vectors)
             assert np.isnan(y[rows:]).all() and np.isnan(y.base[-(LINE // item) :]).all(), "its own rows only"
+            plain = y.copy()
+            run(rows, 0.0, 0.3)
+            np.testing.assert_array_equal(y, np.maximum(plain, 0) * y.dtype.type(0.3))
 
 
 @floats

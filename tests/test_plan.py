@@ -90,6 +90,15 @@ def test_the_seed_is_that_of_the_masks() -> None:
     assert loss() == loss(seed=5) != loss(seed=6)
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("name", SIDE)
+def test_predictions(name: str, batch: int) -> None:
+    """With what each variant's dropout does to them, and the ReLU behind a linear layer in one with it."""
+    twins = Twins(lambda: variant(name), batch)
+    x, _ = twins.batch()
+    assert off(twins.plan.predict(x), twins.eager.forward(x)) <= LIMIT[np.float64]
+
+
 def test_single_precision() -> None:
     """The loss and the output, which are continuous: one flipped winner or sign changes a whole gradient by 1e-3."""
     for name in ("mini", "cifar", "fashion"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import BACKENDS, Array
-from ..layers import Flatten, Softmax
+from ..layers import Dropout, Flatten, Layer, Softmax
 from ..network import Sequential
 from ..operation import Spec
 from ..ops import softmax_cross_entropy, softmax_cross_entropy_backward
@@ -82,10 +82,15 @@ class Schedule:
 
 
 def stages(model: Sequential, x: Buffer, sgd: Any) -> Iterator[Stage]:
-    """The stages of a network for the input x. A backend's own come first; training leaves out a Softmax at the end."""
+    """The stages of a network for the input x. A backend's own come first.
+
+    Training leaves out a Softmax at the end, prediction every Dropout that has nothing to do then.
+    """
     rest = list(model.items())
     if sgd is not None and isinstance(rest[-1][1], Softmax):
         rest.pop()
+    if sgd is None:
+        rest = [(name, layer) for name, layer in rest if not _idle(layer)] or rest
     offers = list(_offers())
     while rest or x.layout == "last":
         stage = next((made for offer in offers if (made := offer(rest, x, sgd)) is not None), None)
@@ -95,6 +100,11 @@ def stages(model: Sequential, x: Buffer, sgd: Any) -> Iterator[Stage]:
         yield stage
         del rest[: len(stage.layers)]
         x = stage.y
+
+
+def _idle(layer: Layer) -> bool:
+    """Whether it passes its input on when it predicts."""
+    return isinstance(layer, Dropout) and layer.options["scale_at_train"]
 
 
 def _offers() -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """A product with a weight matrix that streams through the caches once: serial cores for a thread's rows of it.
 
-Math     yᵀ = w·xᵀ + b; y = x·wᵀ + b of one image
+Math     yᵀ = w·xᵀ + b; y = x·wᵀ + b of one image; then y = factor · max(y, least): with least = 0 a ReLU, with −∞
+         nothing, and the factor is that of dropout in a prediction
 Shapes   x (N, C), y (N, K), w (K, C)
 Threads  none: a thread calls `forward`, or `forward_one`, for some rows of w
 Traffic  w once, the next piece on its way while one is used; a piece of xᵀ stays in the first cache
@@ -51,7 +52,7 @@ def pack_transposed(x, lanes, piece, first, last, packed):  # type: ignore[no-un
 
 
 @jit
-def forward(vector, x, w, b, y, turned, N, C, piece):  # type: ignore[no-untyped-def]
+def forward(vector, x, w, b, y, turned, N, C, piece, least, factor):  # type: ignore[no-untyped-def]
     """y of as many rows of w as b has numbers, a block at a time, for which a piece of xᵀ stays in the first cache.
 
     vector: Static(itemsize, lanes); addresses of x, packed, and of the first row of w; b and y (N, rows): views;
@@ -59,7 +60,7 @@ def forward(vector, x, w, b, y, turned, N, C, piece):  # type: ignore[no-untyped
     """
     item, size = item_bytes(vector), vector_bytes(vector)
     block, wide = turned.shape
-    sums = turned.ctypes.data
+    sums, least, factor = turned.ctypes.data, y.dtype.type(least), y.dtype.type(factor)
     for first in range(0, len(b), block):
         rows = min(block, len(b) - first)
         for begin in range(0, C, piece):
@@ -70,11 +71,12 @@ def forward(vector, x, w, b, y, turned, N, C, piece):  # type: ignore[no-untyped
                        begin > 0)  # fmt: skip
         for n in range(N):
             for k in range(rows):
-                y[n, first + k] = turned[k, n] + b[first + k]
+                number = turned[k, n] + b[first + k]
+                y[n, first + k] = factor * (least if number <= least else number)  # NaN stays
 
 
 @intrinsic
-def for_one(_: Any, vector: Any, x: Any, w: Any, b: Any, y: Any, C: Any, rows: Any) -> Any:
+def for_one(_: Any, vector: Any, x: Any, w: Any, b: Any, y: Any, C: Any, rows: Any, least: Any, factor: Any) -> Any:
     """y of one image, of so many rows of w. C counts numbers, and is a multiple of the vector.
 
     A row has a thread's whole attention, in eight sums; what lies 8 KB ahead is asked for, since a processor by itself
@@ -84,11 +86,13 @@ def for_one(_: Any, vector: Any, x: Any, w: Any, b: Any, y: Any, C: Any, rows: A
         return None
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, x, w, b, y, C, rows = arguments
+        _, x, w, b, y, C, rows, least, factor = arguments
         v = Vectors(builder, *vector.value)
         item, many = integer(v.itemsize), integer(SUMS * v.bytes)
         row_bytes = builder.mul(C, item)
         whole = builder.sdiv(row_bytes, many)
+        if v.itemsize == 4:
+            least, factor = (builder.fptrunc(number, v.scalar) for number in (least, factor))
         sums = [cgutils.alloca_once(builder, v.type) for _ in range(SUMS)]
 
         def add(i: int, place: Any, row: Any) -> None:
@@ -116,13 +120,15 @@ def for_one(_: Any, vector: Any, x: Any, w: Any, b: Any, y: Any, C: Any, rows: A
             number = builder.load(builder.inttoptr(builder.add(b, at), v.scalar.as_pointer()))
             for lane in range(v.lanes):
                 number = builder.fadd(number, builder.extract_element(total, integer(lane)))
+            number = builder.select(builder.fcmp_ordered("<=", number, least), least, number)
+            number = builder.fmul(factor, number)
             builder.store(number, builder.inttoptr(builder.add(y, at), v.scalar.as_pointer()))
         return context.get_dummy_value()
 
-    return types.void(vector, *[types.int64] * 6), generate
+    return types.void(vector, *[types.int64] * 6, types.float64, types.float64), generate
 
 
 @jit
-def forward_one(vector, x, w, b, y, C, rows):  # type: ignore[no-untyped-def]
+def forward_one(vector, x, w, b, y, C, rows, least, factor):  # type: ignore[no-untyped-def]
     """y of one image, of so many rows of w: addresses of the image, and of the first row's w, b and y."""
-    for_one(vector, x, w, b, y, C, rows)
+    for_one(vector, x, w, b, y, C, rows, least, factor)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_np.layers import Conv2d, Layer, ReLU
-from alexnet_np.parallel import share, spread, threads
+from alexnet_np.parallel import Body, share, spread, threads
 from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.stage import Moments, Stage
 
@@ -114,17 +114,23 @@ class Convolution(Stage):
     # Running.
 
     def forward(self, train: bool) -> None:
-        self.filters.to_u(anew=train)
         self.spare.array[...] = 0
         items = ceil(self.images / self.step)
-        if items < threads():
-            for item in range(items):
-                self._forward(0, item, together=True)
-        else:
+        few = items < threads()
+        if train or (not few and not self.filters.unchanged()):
+            self.filters.to_u()
+        if not few:
             spread(items, self._forward)
+            return
+        for item in range(items):
+            self._forward(0, item, together=True, compare=item == 0 and not train)
 
-    def _forward(self, worker: int, item: int, together: bool = False) -> None:
-        """Some images through all of the stage; `together`: all threads share the convolution of the same ones."""
+    def _forward(self, worker: int, item: int, together: bool = False, compare: bool = False) -> None:
+        """Some images through all of the stage.
+
+        together: all threads share the convolution of the same ones. compare: with the filters that U was made of, each
+        thread its part of them, before the products.
+        """
         form, first = self.form, item * self.step
         images = min(self.step, self.images - first)
         places = [self._between(i, first, worker) for i in range(len(self.tails))]
@@ -138,8 +144,11 @@ class Convolution(Stage):
         )
         m = scratch + form.elements * v_point
         C, K, item_bytes = form.x[2], form.y[2], form.itemsize
+        unchanged: list[bool] = []
 
         def inputs(lo: int, hi: int) -> None:
+            if compare:
+                unchanged.append(self.filters.unchanged(lo, hi, tiles))
             v = scratch + lo * C * item_bytes
             core.input_tiles(form.tile(False), form.vector, form.shape, x, v, v_point, spare, lo, hi - lo)
 
@@ -154,11 +163,12 @@ class Convolution(Stage):
                 form.tile(self.relu), form.vector, form.shape, products_of, m_point, b, places[0], spare, lo, hi - lo
             )
 
-        for size, phase in ((tiles, inputs), (form.elements, products), (tiles, outputs)):
-            if together:
-                share(size, phase)
-            else:
-                phase(0, size)
+        run = share if together else _alone
+        run(tiles, inputs)
+        if not all(unchanged):
+            self.filters.to_u()
+        run(form.elements, products)
+        run(tiles, outputs)
         for made, x_of, y_of in zip(self.tails, places[:-1], places[1:], strict=True):
             made.forward(x_of, y_of, first, images)
 
@@ -232,6 +242,11 @@ class Convolution(Stage):
             form.vector, form.shape, self.m.address, m_point, self.v.address, v_point, filters.du.address, tiles, first,
             last, add,
         )  # fmt: skip
+
+
+def _alone(n: int, body: Body) -> None:
+    """`share` without other threads."""
+    body(0, n)
 
 
 def _of(buffer: Buffer, worker: int) -> int:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from alexnet_np.dispatch import OPS, Op
-from alexnet_np.layers import LRN, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
-from alexnet_np.ops import conv2d, linear, lrn, maxpool2d, relu, sgd_momentum_
+from alexnet_np.layers import LRN, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
+from alexnet_np.ops import conv2d, dropout, linear, lrn, maxpool2d, relu, sgd_momentum_
 from alexnet_np.plan.arena import Buffer
 from alexnet_np.plan.stage import Stage
 
@@ -39,8 +39,17 @@ def stage(rest: list[tuple[str, Layer]], x: Buffer, sgd: Any) -> Stage | None:
         flatten = dict(rest[:1]) if rest and isinstance(rest[0][1], Flatten) else {}
         return ToFirst(flatten, x, sgd)
     if rest and isinstance(rest[0][1], Linear) and _wanted(linear) and _wanted(sgd_momentum_):
-        return LinearStage(*rest[0], x, sgd)
+        return LinearStage(_with_what_follows(rest) if sgd is None else dict(rest[:1]), x, sgd)
     return None
+
+
+def _with_what_follows(rest: list[tuple[str, Layer]]) -> dict[str, Layer]:
+    """The first of the layers, and the ReLU and the dropout behind it."""
+    taken = 1
+    for kind, op in ((ReLU, relu), (Dropout, dropout)):
+        if len(rest) > taken and isinstance(rest[taken][1], kind) and _wanted(op):
+            taken += 1
+    return dict(rest[:taken])
 
 
 def _wanted(op: Op) -> bool:

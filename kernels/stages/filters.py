@@ -32,6 +32,7 @@ class Filters:
         self.name, self.conv, self.form, self.dtype, self.sgd = name, conv, form, dtype, sgd
         self.trained = sgd is not None and f"{name}.weight" in sgd.velocity
         self.tile, self.point = form.tile(False), prod(form.u_shape[1:]) * form.itemsize
+        self.kept: Buffer | None = None
         self.fresh = False
 
     def reserve(self, arena: Arena, moments: Moments, workers: int, transposed: bool) -> None:
@@ -61,14 +62,28 @@ class Filters:
                 for key, of in zip(self.conv.params, given, strict=True)
             }
 
-    def to_u(self, anew: bool) -> None:
-        """U of the filters as they are now; not made `anew` where they are as they were the last time."""
-        if not anew:
-            w, kept = self.conv.params["weight"], self.kept.array
-            if self.fresh and _same(_bits(w), _bits(kept)):
-                return
-            kept[...], self.fresh = w, True
+    def to_u(self) -> None:
+        """U of the filters as they are now."""
         self._transform(self.u, winograd_weights.to_u, self.form.x[2])
+        if self.kept is not None:
+            self.kept.array[...], self.fresh = self.conv.params["weight"], True
+
+    def unchanged(self, lo: int = 0, hi: int = 1, of: int = 1) -> bool:
+        """Whether U is of the filters as they are now: of the parts lo … hi of so many, if they stayed the same.
+
+        For predictions, which make U when it is first needed and when somebody changed the filters.
+        """
+        if not self.fresh:
+            return False
+        w, kept = (_bits(a).reshape(-1) for a in (self.conv.params["weight"], self.kept.array))
+        equal: list[bool] = []
+        begin, end = (part * w.size // of for part in (lo, hi))
+
+        def compare(first: int, last: int) -> None:
+            equal.append(all_equal(w[begin + first : begin + last], kept[begin + first : begin + last]))
+
+        share(end - begin, compare, least=COMPARED)
+        return all(equal)
 
     def prepare_backward(self) -> None:
         """What it multiplies by."""
@@ -108,14 +123,6 @@ class Filters:
         for (key, update), gradient in zip(self.updates.items(), (self.dw, self.db), strict=True):
             velocity = self.sgd.velocity[f"{self.name}.{key}"]
             update(self.conv.params[key], velocity, gradient.array, out=(), lr=self.sgd.rates(key, lr)["lr"])
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether all numbers are equal; every thread compares its share."""
-    a, b = a.reshape(-1), b.reshape(-1)
-    equal: list[bool] = []
-    share(a.size, lambda lo, hi: equal.append(all_equal(a[lo:hi], b[lo:hi])), least=COMPARED)
-    return all(equal)
 
 
 @jit

@@ -1,11 +1,11 @@
 """Linear as a stage: w streams once through the forward, and once more through backward and update together."""
 
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
 
-from alexnet_np.layers import Linear
+from alexnet_np.layers import Dropout, Layer, ReLU
 from alexnet_np.operation import Spec
 from alexnet_np.ops import sgd_momentum_
 from alexnet_np.parallel import share
@@ -23,10 +23,19 @@ LEAST_WORK = 1 << 20  # multiplications that are worth a thread
 
 
 class LinearStage(LayerStage):
-    """A linear layer; its dw has no memory."""
+    """A linear layer; its dw has no memory. A prediction's has the ReLU and the dropout behind it done by the way."""
 
-    def __init__(self, name: str, layer: Linear, x: Buffer, sgd: Any) -> None:
+    def __init__(self, layers: dict[str, Layer], x: Buffer, sgd: Any) -> None:
+        (name, layer), *after = layers.items()
         super().__init__(name, layer, x, sgd)
+        self.layers = layers
+        self.least_y, self.factor = -inf, 1.0
+        for _, each in after:
+            if isinstance(each, ReLU):
+                self.least_y = 0.0
+            else:
+                assert isinstance(each, Dropout) and sgd is None
+                self.factor = 1.0 if each.options["scale_at_train"] else 1 - each.options["rate"]
         self.weight, self.bias = layer.params["weight"], layer.params["bias"]
         self.lanes, self.full = lanes(x.dtype, x.shape[1]), lanes(x.dtype)  # along features, along images
 
@@ -75,7 +84,7 @@ class LinearStage(LayerStage):
             first, last = lo * ROWS, min(hi * ROWS, K)
             streamed.forward(
                 vector, self.packed.address, self.weight.ctypes.data + first * C * item, self.bias[first:last],
-                y[:, first:last], np.empty((momentum.BLOCK, wide), x.dtype), N, C, piece,
+                y[:, first:last], np.empty((momentum.BLOCK, wide), x.dtype), N, C, piece, self.least_y, self.factor,
             )  # fmt: skip
 
         share(ceil(K / ROWS), rows, least=self.least)
@@ -86,7 +95,9 @@ class LinearStage(LayerStage):
 
         def rows(lo: int, hi: int) -> None:
             to = self.y.address + lo * item
-            streamed.forward_one(vector, self.x.address, w + lo * C * item, b + lo * item, to, C, hi - lo)
+            streamed.forward_one(
+                vector, self.x.address, w + lo * C * item, b + lo * item, to, C, hi - lo, self.least_y, self.factor
+            )
 
         share(K, rows, least=self.least * ROWS)
 
