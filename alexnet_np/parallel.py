@@ -5,7 +5,7 @@ spin while they wait, on the cores where BLAS's want to run.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
@@ -27,6 +27,7 @@ _blas: list[Any] | None = None  # the copies of BLAS in this process: NumPy's, S
 _limits: list[int] = []  # what those had before `_sharing` limited them
 _sharing = 0  # calls of share that run now
 _jobs: "SimpleQueue[Job]" = SimpleQueue()
+_in_a_row = Lock()  # of those who add to them
 _workers = 0
 _placement = Placement()
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
@@ -84,19 +85,29 @@ def share(n: int, body: Body, *, least: int = 1) -> None:
     if parts <= 1:
         body(0, n)
         return
-    _hire(parts - 1)
-    _placement.keep_off_this_cpu()
     bounds = [i * n // parts for i in range(parts + 1)]
-    done: SimpleQueue[BaseException | None] = SimpleQueue()
-    with one_thread_in_blas():
-        for lo, hi in pairwise(bounds[1:]):
-            _jobs.put((partial(copy_context().run, _part, body, lo, hi), done))
+    _run([partial(body, lo, hi) for lo, hi in pairwise(bounds)])
+
+
+def together(body: Body, give_up: Callable[[], object]) -> None:
+    """Run body(part, parts) for every part, each in a thread of its own and all at the same time.
+
+    So the parts may wait for each other, in compiled code. give_up: called where a part fails, to let the others go on.
+    Inside a part of another `share` there is one part. Raises what the first of those that failed raised.
+    """
+    parts = 1 if _inside.get() else threads()
+
+    def part(number: int) -> None:
         try:
-            copy_context().run(_part, body, 0, bounds[1])
-        finally:
-            failures = [failure for _ in range(parts - 1) if (failure := done.get()) is not None]
-    if failures:
-        raise failures[0]
+            body(number, parts)
+        except BaseException:
+            give_up()
+            raise
+
+    if parts == 1:
+        body(0, 1)
+    else:
+        _run([partial(part, number) for number in range(parts)], give_up)
 
 
 def spread(n: int, body: Callable[[int, int], Any]) -> None:
@@ -115,9 +126,35 @@ def spread(n: int, body: Callable[[int, int], Any]) -> None:
     share(min(threads(), n), work)
 
 
-def _part(body: Body, lo: int, hi: int) -> None:
+def _run(parts: Sequence[Callable[[], Any]], give_up: Callable[[], object] | None = None) -> None:
+    """The first part in the caller's thread, the others in workers, which take them in a row.
+
+    So workers never have some parts of two calls that wait for the rest: those of one are all taken before the next's.
+    """
+    _hire(len(parts) - 1)
+    _placement.keep_off_this_cpu()
+    done: SimpleQueue[BaseException | None] = SimpleQueue()
+    given = 0
+    with one_thread_in_blas():
+        try:
+            with _in_a_row:
+                for part in parts[1:]:
+                    _jobs.put((partial(copy_context().run, _part, part), done))
+                    given += 1
+            copy_context().run(_part, parts[0])
+        except BaseException:
+            if give_up is not None:
+                give_up()
+            raise
+        finally:
+            failures = [failure for _ in range(given) if (failure := done.get()) is not None]
+    if failures:
+        raise failures[0]
+
+
+def _part(part: Callable[[], Any]) -> None:
     _inside.set(True)
-    body(lo, hi)
+    part()
 
 
 def _work(jobs: "SimpleQueue[Job]") -> None:
@@ -185,8 +222,8 @@ def _choose(n: int) -> None:
 
 def _after_fork() -> None:
     """A child process has none of the threads, and perhaps a lock that nobody will open."""
-    global _lock, _jobs, _workers, _placement, _sharing
-    _lock, _jobs, _workers, _placement, _sharing = Lock(), SimpleQueue(), 0, Placement(), 0
+    global _lock, _in_a_row, _jobs, _workers, _placement, _sharing
+    _lock, _in_a_row, _jobs, _workers, _placement, _sharing = Lock(), Lock(), SimpleQueue(), 0, Placement(), 0
 
 
 if hasattr(os, "register_at_fork"):

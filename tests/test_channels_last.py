@@ -81,7 +81,7 @@ def test_pooling(name: str, values: str, relu: bool, dtype: Any) -> None:
         x_last, dy_last = put(last(x), dtype), put(last(dy), dtype)
         found, winner, found_dx = (guarded(s, t) for s, t in (((3, P, Q, C), dtype), ((3, P, Q, C), np.uint8),
                                                              (x_last.shape, dtype)))  # fmt: skip
-        maxpool.forward(Static(*window), vector, shape, at(x_last), at(found), at(winner), 2)
+        maxpool.forward(Static(*window), vector, shape, at(x_last), at(found), at(winner), 0, 2 * P)
         maxpool.backward(vector, shape, at(dy_last), at(winner), at(found_dx), 2)
         np.testing.assert_array_equal(found[:2], last(y)[:2])
         r, s = np.divmod(winner[:2].astype(int), size[1])
@@ -157,7 +157,7 @@ def test_from_blocks_is_the_adjoint_of_to_blocks(
     random = np.random.default_rng(list(image))
     x, given = random.standard_normal((2, *image)).astype(dtype), random.standard_normal((2, *grid, channels))
     made, back = guarded((2, *grid, channels), dtype), guarded(x.shape, dtype)
-    blocks.to_blocks(x, s, *padding, made)
+    blocks.to_blocks(x, s, *padding, made, 0, len(made) * made.shape[1])
     blocks.from_blocks(given.astype(dtype), s, *padding, back)
     expected = np.zeros(made.shape)
     for i, j, c, r, q in product(range(grid[0]), range(grid[1]), range(image[0]), range(s), range(s)):
@@ -191,6 +191,6 @@ def test_filters_for_blocks(K: int, C: int, R: int, s: int, taps: int, channels:
         y = ops.conv2d(x, w.astype(np.float64), b, stride=s, padding=padding)
         P, Q = y.shape[2:]
         made = guarded((2, P + taps - 1, Q + taps - 1, channels), np.float64)
-        blocks.to_blocks(x, s, 1, 0, made)
+        blocks.to_blocks(x, s, 1, 0, made, 0, len(made) * made.shape[1])
         by_blocks = ops.conv2d(np.ascontiguousarray(made.transpose(0, 3, 1, 2)), filters.astype(np.float64), b)
     np.testing.assert_allclose(by_blocks, y, atol=1e-12)

@@ -11,7 +11,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import alexnet_np as anp
-from alexnet_np.parallel import share
+from alexnet_np.kernels.together import Barrier, wait
+from alexnet_np.parallel import share, together
 
 
 def blas_threads() -> set[int]:
@@ -156,3 +157,98 @@ def test_a_bad_environment(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     with pytest.raises(ValueError, match=f"ALEXNET_THREADS must be a positive int, got '{value}'"):
         anp.threads()
     monkeypatch.undo()
+
+
+def test_all_at_once() -> None:
+    """Each part in a thread of its own, while all the others run."""
+    anp.set_threads(3)
+    barrier, seen = threading.Barrier(3), []
+
+    def body(part: int, parts: int) -> None:
+        barrier.wait(timeout=60)
+        seen.append((part, parts, blas_threads()))
+
+    together(body, lambda: None)
+    assert sorted(seen) == [(part, 3, {1}) for part in range(3)]
+    share(2, lambda lo, hi: together(lambda part, parts: seen.append((part, parts, set())), lambda: None))
+    assert seen[3:] == [(0, 1, set())] * 2, "inside a part there are no others"
+
+
+@pytest.mark.parametrize("failing", range(3))
+def test_nobody_waits_for_a_part_that_fails(failing: int) -> None:
+    """In compiled code, from which nothing else would bring the others back."""
+    anp.set_threads(3)
+    barrier, arrived = Barrier(), []
+
+    def body(part: int, parts: int) -> None:
+        wait(barrier.state, parts)
+        if part == failing:
+            raise KeyboardInterrupt(str(part))
+        for _ in range(2):
+            wait(barrier.state, parts)
+        arrived.append(part)
+
+    with pytest.raises(KeyboardInterrupt, match=str(failing)):
+        together(body, barrier.give_up)
+    assert sorted(arrived) == [part for part in range(3) if part != failing]
+
+
+def test_callers_that_share_workers_do_not_block_each_other() -> None:
+    """Four at once, with parts that wait for each other, and two workers for all of them."""
+    anp.set_threads(3)
+    counts = np.zeros(4, int)
+
+    def caller(number: int) -> None:
+        barrier, alone = Barrier(), threading.Lock()
+
+        def body(part: int, parts: int) -> None:
+            for _ in range(5):
+                wait(barrier.state, parts)
+                with alone:
+                    counts[number] += 1
+
+        for _ in range(20):
+            barrier.reset()
+            together(body, barrier.give_up)
+
+    callers = [threading.Thread(target=caller, args=(number,)) for number in range(4)]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join()
+    assert counts.tolist() == [300] * 4
+
+
+def test_a_barrier_lets_nobody_pass_early() -> None:
+    anp.set_threads(3)
+    barrier, count = Barrier(), np.zeros(3, int)
+
+    def body(part: int, parts: int) -> None:
+        for step in range(200):
+            assert count.min() >= step and count.max() <= step + 1
+            wait(barrier.state, parts)
+            count[part] += 1
+            wait(barrier.state, parts)
+
+    together(body, barrier.give_up)
+    assert count.tolist() == [200] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be kept off a CPU here")
+def test_workers_keep_off_the_callers_cpu() -> None:
+    """A caller that may use one CPU only: its workers may use the others, and where there is none, the same."""
+    anp.set_threads(2)
+    share(2, lambda lo, hi: None)
+    cpus, used = os.sched_getaffinity(0), {}
+
+    def body(lo: int, hi: int) -> None:
+        if lo:
+            used[cpu] = os.sched_getaffinity(0)
+
+    try:
+        for cpu in sorted(cpus):
+            os.sched_setaffinity(0, {cpu})
+            share(2, body)
+    finally:
+        os.sched_setaffinity(0, cpus)
+    assert used == {cpu: cpus - {cpu} or cpus for cpu in cpus}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planned import CLASSES, LIMIT, Twins, off, state, variant
+from planned import CLASSES, LIMIT, SIDE, Twins, off, state, variant
 
 import alexnet_np as anp
 from alexnet_np.kernels.stages import convolution

@@ -3,7 +3,7 @@
 Math     block[i, j, (c, r, q)] = x[c, i·s + r − top, j·s + q − left], zero outside the image. A window of R × R at
          stride s becomes one of ⌈R/s⌉ × ⌈R/s⌉ at stride 1 over C·s² channels: the paper's conv1 a 3 × 3 over 48
 Shapes   x (n, C, H, W); blocks (n, rows, columns, channels), where channels ≥ C·s² and what is more stays zero
-Threads  none: for a thread's images
+Threads  none: for a thread's images, or its rows of blocks, counted over images
 Traffic  each once
 Change   with s = 1 the plain change of layout, with room for channels that fill vectors
 """
@@ -12,34 +12,34 @@ from ..compiled import jit, unsigned
 
 
 @jit
-def to_blocks(x, s, top, left, blocks):  # type: ignore[no-untyped-def]
-    n, C, H, W = x.shape
+def to_blocks(x, s, top, left, blocks, first_row, last_row):  # type: ignore[no-untyped-def]
+    _, C, H, W = x.shape
     _, rows, columns, channels = blocks.shape
     zero = x.dtype.type(0)
-    for i in range(n):
-        for row in range(rows):
-            target = blocks[i, row]
-            if channels > C * s * s:
-                target[:, C * s * s :] = zero
-            for c in range(C):
-                for r in range(s):
-                    h, base = row * s + r - top, (c * s + r) * s
-                    if h < 0 or h >= H:
-                        target[:, base : base + s] = zero
-                        continue
-                    source = x[i, c, h]
-                    # Columns whose s pixels all lie in the image need no look at each.
-                    first, last = (left + s - 1) // s, (W + left) // s
-                    _edge(source, s, left, W, 0, min(first, columns), base, target)
-                    if s == 4:
-                        for j in range(first, min(last, columns)):
-                            for q in range(4):
-                                target[j, unsigned(base + q)] = source[unsigned(j * 4 + q - left)]
-                    else:
-                        for j in range(first, min(last, columns)):
-                            for q in range(s):
-                                target[j, unsigned(base + q)] = source[unsigned(j * s + q - left)]
-                    _edge(source, s, left, W, max(first, min(last, columns)), columns, base, target)
+    for number in range(first_row, last_row):
+        i, row = divmod(number, rows)
+        target = blocks[i, row]
+        if channels > C * s * s:
+            target[:, C * s * s :] = zero
+        for c in range(C):
+            for r in range(s):
+                h, base = row * s + r - top, (c * s + r) * s
+                if h < 0 or h >= H:
+                    target[:, base : base + s] = zero
+                    continue
+                source = x[i, c, h]
+                # Columns whose s pixels all lie in the image need no look at each.
+                first, last = (left + s - 1) // s, (W + left) // s
+                _edge(source, s, left, W, 0, min(first, columns), base, target)
+                if s == 4:
+                    for j in range(first, min(last, columns)):
+                        for q in range(4):
+                            target[j, unsigned(base + q)] = source[unsigned(j * 4 + q - left)]
+                else:
+                    for j in range(first, min(last, columns)):
+                        for q in range(s):
+                            target[j, unsigned(base + q)] = source[unsigned(j * s + q - left)]
+                _edge(source, s, left, W, max(first, min(last, columns)), columns, base, target)
 
 
 @jit

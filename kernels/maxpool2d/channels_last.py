@@ -5,7 +5,7 @@ Math     y = the largest of a window; winner = its place in the window, r·S + s
          winner 255
          dx gathers: Σ over the windows that hold a pixel of dy where the winner is that pixel
 Shapes   x (N, H, W, C), y and winner (N, P, Q, C); no padding
-Threads  none: for a thread's images
+Threads  none: for a thread's images, forward for its rows of them
 Traffic  x once, y and a byte each; an image stays in the second cache between a convolution and this
 Change   against channels first: nothing is dealt out, every load is a whole vector; the index takes a byte, not four
 """
@@ -27,19 +27,19 @@ BYTE, WORD = ir.IntType(8), ir.IntType(32)
 
 
 @jit
-def forward(window, vector, shape, x, y, winner, images):  # type: ignore[no-untyped-def]
-    """y and winner of so many images. window: Static(R, S, relu); shape: (H, W, C, P, Q, R, S, down, across);
-    addresses. `relu`: x is what a ReLU made."""
+def forward(window, vector, shape, x, y, winner, first, last):  # type: ignore[no-untyped-def]
+    """y and winner of the rows first … last of y, counted over images. window: Static(R, S, relu);
+    shape: (H, W, C, P, Q, R, S, down, across); addresses. `relu`: x is what a ReLU made."""
     H, W, C, P, Q, _, _, down, across = shape
     item = item_bytes(vector)
     pixel = C * item
-    for n in range(images):
-        for p in range(P):
-            for q in range(Q):
-                source = x + ((n * H + p * down) * W + q * across) * pixel
-                target = (n * P + p) * Q + q
-                _largest(window, vector, source, W * pixel, pixel, y + target * pixel, winner + target * C,
-                         pixel // vector_bytes(vector))  # fmt: skip
+    for row in range(first, last):
+        n, p = divmod(row, P)
+        for q in range(Q):
+            source = x + ((n * H + p * down) * W + q * across) * pixel
+            target = row * Q + q
+            _largest(window, vector, source, W * pixel, pixel, y + target * pixel, winner + target * C,
+                     pixel // vector_bytes(vector))  # fmt: skip
 
 
 @jit

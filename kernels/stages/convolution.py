@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from alexnet_np.layers import Conv2d, Layer, ReLU
-from alexnet_np.parallel import Body, share, spread, threads
+from alexnet_np.parallel import spread, threads, together
 from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.stage import Moments, Stage
 
-from ..conv2d import blocks
+from ..conv2d import blocks, in_step
 from ..conv2d import channels_last as core
+from ..together import Barrier, wait
 from .filters import Filters
 from .geometry import Geometry
 from .tails import Tail, tail
@@ -37,6 +38,7 @@ class Convolution(Stage):
         assert isinstance(conv, Conv2d)
         self.conv, self.of = conv, name
         self.relu = bool(after) and isinstance(after[0][1], ReLU)
+        self.barrier = Barrier()
         self.tails: list[Tail] = []
         at = form.y
         for i, (_, layer) in enumerate(after[self.relu :]):
@@ -115,70 +117,72 @@ class Convolution(Stage):
 
     def forward(self, train: bool) -> None:
         self.spare.array[...] = 0
-        items = ceil(self.images / self.step)
+        items, filters = ceil(self.images / self.step), self.filters
         few = items < threads()
-        if train or (not few and not self.filters.unchanged()):
-            self.filters.to_u()
+        if train or not filters.fresh or (not few and not filters.unchanged()):
+            filters.to_u()
         if not few:
             spread(items, self._forward)
             return
         for item in range(items):
-            self._forward(0, item, together=True, compare=item == 0 and not train)
+            self._in_step(item, compare=item == 0 and not train)
 
-    def _forward(self, worker: int, item: int, together: bool = False, compare: bool = False) -> None:
-        """Some images through all of the stage.
+    def _forward(self, worker: int, item: int) -> None:
+        """Some images through all of the stage."""
+        form, first, images = self.form, *self._part(item)
+        places, tiles = self._places(first, worker), images * form.tiles
+        core.forward(
+            form.tile(self.relu), form.vector, form.shape, self._input(first, images, worker), self.filters.u.address,
+            self._bias, places[0], _of(self.scratch, worker), _of(self.spare, worker), 0, tiles, tiles,
+        )  # fmt: skip
+        for made, x, y in zip(self.tails, places[:-1], places[1:], strict=True):
+            made.forward(x, y, first, 0, images * made.y[0])
 
-        together: all threads share the convolution of the same ones. compare: with the filters that U was made of, each
-        thread its part of them, before the products.
-        """
-        form, first = self.form, item * self.step
-        images = min(self.step, self.images - first)
-        places = [self._between(i, first, worker) for i in range(len(self.tails))]
-        places.append(self.y.address + first * _bytes_of(self.y))
-        tiles, scratch, spare = images * form.tiles, _of(self.scratch, worker), _of(self.spare, worker)
-        x, b, v_point, m_point = (
-            self._input(first, images, worker),
-            self.conv.params["bias"].ctypes.data,
-            form.v_point(tiles),
-            form.m_point(tiles),
-        )
-        m = scratch + form.elements * v_point
-        C, K, item_bytes = form.x[2], form.y[2], form.itemsize
-        unchanged: list[bool] = []
+    def _in_step(self, item: int, compare: bool) -> None:
+        """The same by all threads together. `compare`: U is made anew if its filters were changed."""
+        form, first, images = self.form, *self._part(item)
+        barrier, places, given = self.barrier, self._places(first, 0), self.x.array[first : first + images]
+        blocks, x = (self.blocks.array[0, :images], self.blocks.address) if self.blocks else (given, _of(self.x, first))
+        rest = (
+            form.tile(self.relu), form.vector, form.shape, given, form.blocks or (0, 0, 0), blocks, x,
+            self.filters.u.address, self._bias, places[0], _of(self.scratch, 0), _of(self.spare, 0),
+            images * form.tiles, *self.filters.bits(compare),
+        )  # fmt: skip
 
-        def inputs(lo: int, hi: int) -> None:
-            if compare:
-                unchanged.append(self.filters.unchanged(lo, hi, tiles))
-            v = scratch + lo * C * item_bytes
-            core.input_tiles(form.tile(False), form.vector, form.shape, x, v, v_point, spare, lo, hi - lo)
+        def body(part: int, parts: int) -> None:
+            in_step.forward(part, parts, barrier.state, *rest)
+            for made, x_of, y_of in zip(self.tails, places[:-1], places[1:], strict=True):
+                if not barrier.flag:
+                    wait(barrier.state, parts)
+                    made.forward(x_of, y_of, first, *in_step.share_of(images * made.y[0], part, parts))
 
-        def products(lo: int, hi: int) -> None:
-            core.multiply(
-                form.vector, form.shape, scratch, v_point, C, self.filters.u.address, m, m_point, K, tiles, lo, hi
-            )
-
-        def outputs(lo: int, hi: int) -> None:
-            products_of = m + lo * K * item_bytes
-            core.output_tiles(
-                form.tile(self.relu), form.vector, form.shape, products_of, m_point, b, places[0], spare, lo, hi - lo
-            )
-
-        run = share if together else _alone
-        run(tiles, inputs)
-        if not all(unchanged):
+        barrier.reset()
+        together(body, barrier.give_up)
+        if barrier.flag:
             self.filters.to_u()
-        run(form.elements, products)
-        run(tiles, outputs)
-        for made, x_of, y_of in zip(self.tails, places[:-1], places[1:], strict=True):
-            made.forward(x_of, y_of, first, images)
+            self._in_step(item, compare=False)
+
+    def _part(self, item: int) -> tuple[int, int]:
+        """The first of an item's images, and how many they are."""
+        first = item * self.step
+        return first, min(self.step, self.images - first)
+
+    @property
+    def _bias(self) -> int:
+        return int(self.conv.params["bias"].ctypes.data)
+
+    def _places(self, first: int, worker: int) -> list[int]:
+        """Where the convolution of the images from `first` on writes, and each tail."""
+        return [*(self._between(i, first, worker) for i in range(len(self.tails))), _of(self.y, first)]
 
     def _input(self, first: int, images: int, worker: int) -> int:
         """Address of these images with channels last."""
         if not self.blocks:
-            return self.x.address + first * _bytes_of(self.x)
+            return _of(self.x, first)
         assert self.form.blocks
         target = self.blocks.array[worker, :images]
-        blocks.to_blocks(self.x.array[first : first + images], *self.form.blocks, target)
+        rows = images * target.shape[1]
+        blocks.to_blocks(self.x.array[first : first + images], *self.form.blocks, target, 0, rows)
         return int(target.ctypes.data)
 
     def _between(self, i: int, first: int, worker: int) -> int:
@@ -204,7 +208,7 @@ class Convolution(Stage):
         form, at = self.form, item * self.step
         first, images = begin + at, min(self.step, in_chunk - at)
         assert self.dy
-        dy = self.dy.address + first * _bytes_of(self.dy)
+        dy = _of(self.dy, first)
         for i in reversed(range(len(self.tails))):
             made, dx = self.tails[i], _of(self.gradients[i], worker)
             x = self._between(i, first, worker) if made.keeps_input else 0
@@ -214,10 +218,10 @@ class Convolution(Stage):
         m_point, v_point = form.m_point(in_chunk * form.tiles), form.v_point(in_chunk * form.tiles)
         dm = self.m.address + at * form.tiles * form.y[2] * form.itemsize
         masked = self.relu and not self.tails
-        y = self.y.address + first * _bytes_of(self.y) if masked else 0
+        y = _of(self.y, first) if masked else 0
         core.gradient_tiles(form.tile(masked), form.vector, form.shape, dy, y, dm, m_point, spare, 0, tiles)
         if self.dx:
-            dx = _of(self.dblocks, worker) if self.dblocks else self.dx.address + first * _bytes_of(self.dx)
+            dx = _of(self.dblocks, worker) if self.dblocks else _of(self.dx, first)
             ut, dv = self.filters.ut.address, _of(self.dv, worker)
             core.to_dx(form.tile(False), form.vector, form.shape, dm, m_point, ut, dx, dv, spare, 0, images)
             if self.dblocks:
@@ -244,14 +248,9 @@ class Convolution(Stage):
         )  # fmt: skip
 
 
-def _alone(n: int, body: Body) -> None:
-    """`share` without other threads."""
-    body(0, n)
-
-
-def _of(buffer: Buffer, worker: int) -> int:
-    """Address of a worker's part of a buffer."""
-    return buffer.address + worker * _bytes_of(buffer)
+def _of(buffer: Buffer, number: int) -> int:
+    """Address of an image, or of a worker's part, in a buffer."""
+    return buffer.address + number * _bytes_of(buffer)
 
 
 def _bytes_of(buffer: Buffer) -> int:

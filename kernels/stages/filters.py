@@ -4,6 +4,7 @@ from collections.abc import Callable
 from math import ceil, prod
 from typing import Any
 
+from alexnet_np.backend import Array
 from alexnet_np.layers import Conv2d
 from alexnet_np.operation import Spec
 from alexnet_np.ops import sgd_momentum_
@@ -12,8 +13,8 @@ from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.stage import Moments
 
-from ..compiled import jit
 from ..conv2d import blocks, winograd_weights
+from ..conv2d.in_step import all_equal
 from .geometry import Geometry
 
 AT_A_TIME = 8
@@ -68,22 +69,21 @@ class Filters:
         if self.kept is not None:
             self.kept.array[...], self.fresh = self.conv.params["weight"], True
 
-    def unchanged(self, lo: int = 0, hi: int = 1, of: int = 1) -> bool:
-        """Whether U is of the filters as they are now: of the parts lo … hi of so many, if they stayed the same.
-
-        For predictions, which make U when it is first needed and when somebody changed the filters.
-        """
+    def unchanged(self) -> bool:
+        """Whether U is of the filters as they are now. It is not until it has been made for predictions."""
         if not self.fresh:
             return False
-        w, kept = (_bits(a).reshape(-1) for a in (self.conv.params["weight"], self.kept.array))
+        w, kept = self.bits()
         equal: list[bool] = []
-        begin, end = (part * w.size // of for part in (lo, hi))
-
-        def compare(first: int, last: int) -> None:
-            equal.append(all_equal(w[begin + first : begin + last], kept[begin + first : begin + last]))
-
-        share(end - begin, compare, least=COMPARED)
+        share(w.size, lambda lo, hi: equal.append(all_equal(w[lo:hi], kept[lo:hi])), least=COMPARED)
         return all(equal)
+
+    def bits(self, all_: bool = True) -> tuple[Array, Array]:
+        """The filters now, and those that U was made of for predictions: flat, as unsigned integers; all or none."""
+        w = self.conv.params["weight"]
+        kept = self.kept.array if self.kept is not None and all_ else w
+        now, then = (array.reshape(-1).view(f"u{w.itemsize}") for array in (w, kept))
+        return (now, then) if all_ else (now[:0], then[:0])
 
     def prepare_backward(self) -> None:
         """What it multiplies by."""
@@ -123,16 +123,3 @@ class Filters:
         for (key, update), gradient in zip(self.updates.items(), (self.dw, self.db), strict=True):
             velocity = self.sgd.velocity[f"{self.name}.{key}"]
             update(self.conv.params[key], velocity, gradient.array, out=(), lr=self.sgd.rates(key, lr)["lr"])
-
-
-@jit
-def all_equal(a, b):  # type: ignore[no-untyped-def]
-    """Whether two arrays of the same size have the same numbers. Without a way out, so that it is vectorised."""
-    different = a.dtype.type(0)
-    for i in range(a.size):
-        different |= a[i] ^ b[i]
-    return different == 0
-
-
-def _bits(array: Any) -> Any:
-    return array.view(f"u{array.dtype.itemsize}")

@@ -37,8 +37,8 @@ class Tail(ABC):
         return
 
     @abstractmethod
-    def forward(self, x: int, y: int, first: int, images: int) -> None:
-        """y from x, addresses of so many images of which the first has this number in the batch."""
+    def forward(self, x: int, y: int, first: int, begin: int, end: int) -> None:
+        """The rows begin … end of y, counted over images, from x: addresses of images, from number `first` on."""
 
     @abstractmethod
     def backward(self, dy: int, x: int, dx: int, first: int, images: int, worker: int) -> None:
@@ -61,8 +61,8 @@ class PoolTail(Tail):
     def _winner(self, first: int) -> int:
         return self.winner.address + first * int(np.prod(self.y))
 
-    def forward(self, x: int, y: int, first: int, images: int) -> None:
-        maxpool.forward(self.window, self.vector, self.shape, x, y, self._winner(first), images)
+    def forward(self, x: int, y: int, first: int, begin: int, end: int) -> None:
+        maxpool.forward(self.window, self.vector, self.shape, x, y, self._winner(first), begin, end)
 
     def backward(self, dy: int, x: int, dx: int, first: int, images: int, worker: int) -> None:
         maxpool.backward(self.vector, self.shape, dy, self._winner(first), dx, images)
@@ -89,8 +89,10 @@ class LrnTail(Tail):
             room = lrn.STEP * self.x[2] + 2 * 64 // self.dtype.itemsize
             self.terms = arena.buffer(f"{name}.terms", (workers, room), self.dtype).touch(moments.backward)
 
-    def forward(self, x: int, y: int, first: int, images: int) -> None:
-        lrn.forward(self.window, self.vector, x, y, images * self.x[0] * self.x[1], *self.rest)
+    def forward(self, x: int, y: int, first: int, begin: int, end: int) -> None:
+        _, W, C = self.x
+        before = begin * W * C * self.dtype.itemsize
+        lrn.forward(self.window, self.vector, x + before, y + before, (end - begin) * W, *self.rest)
 
     def backward(self, dy: int, x: int, dx: int, first: int, images: int, worker: int) -> None:
         assert self.terms

@@ -1,0 +1,60 @@
+"""Winograd's convolution of a few channels-last images by all threads together, phase by phase.
+
+Math     as channels_last.forward
+Shapes   as there; V and M of all tiles at once
+Threads  all: each has rows of blocks, then some tiles, then some of the n² products, then some tiles
+Traffic  U once. The filters that it was made of once more, and twice, to see whether they are still the same
+Change   against a thread for each image: one image is done in the time of a part of it, and of three barriers
+"""
+
+from ..compiled import jit
+from ..panel import item_bytes
+from ..together import LINE, wait
+from .blocks import to_blocks
+from .channels_last import GAP, input_tiles, multiply, output_tiles
+
+
+@jit
+def forward(  # type: ignore[no-untyped-def]
+    part, parts, state, tile, vector, shape, images, block, blocks, x, u, b, y, scratch, spare, tiles, w, kept
+):
+    """This part's share of y. The flag in `state` is raised, and there is no y, where w and kept are not the same.
+
+    state: of a Barrier. images: array; where block = (s, top, left) has s > 0 its blocks are made first, in the array
+    `blocks`, whose address x then is. w, kept: flat arrays of unsigned integers. The others as in channels_last.py.
+    """
+    _, _, C, _, _, K, _, _, _, _, n, _, _ = shape
+    item = item_bytes(vector)
+    if block[0] > 0:
+        first, last = share_of(len(images) * blocks.shape[1], part, parts)
+        to_blocks(images, block[0], block[1], block[2], blocks, first, last)
+        wait(state, parts)
+    first, last = share_of(tiles, part, parts)
+    v_point, m_point = tiles * C * item + GAP, tiles * K * item + GAP
+    products = scratch + n * n * v_point
+    input_tiles(tile, vector, shape, x, scratch + first * C * item, v_point, spare, first, last - first)
+    begin, end = share_of(w.size, part, parts)
+    if not all_equal(w[begin:end], kept[begin:end]):
+        state[LINE] = 1
+    wait(state, parts)
+    if state[LINE]:
+        return
+    begin, end = share_of(n * n, part, parts)
+    multiply(vector, shape, scratch, v_point, C, u, products, m_point, K, tiles, begin, end)
+    wait(state, parts)
+    output_tiles(tile, vector, shape, products + first * K * item, m_point, b, y, spare, first, last - first)
+
+
+@jit
+def share_of(n, part, parts):  # type: ignore[no-untyped-def]
+    """Where this part of range(n) begins and ends."""
+    return n * part // parts, n * (part + 1) // parts
+
+
+@jit
+def all_equal(a, b):  # type: ignore[no-untyped-def]
+    """Whether two arrays of the same size have the same numbers. Without a way out, so that it is vectorised."""
+    different = a.dtype.type(0)
+    for i in range(a.size):
+        different |= a[i] ^ b[i]
+    return different == 0

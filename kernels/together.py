@@ -1,0 +1,76 @@
+"""A barrier for threads that go through the phases of one piece of work side by side, in compiled code.
+
+To `share` each phase would wake a thread each time, which takes longer than many a phase of a single image. The threads
+that wait compute nothing useful, but only for as long as the others are behind; after a while they offer their CPU to
+whoever else wants it.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from alexnet_np.backend import Array
+
+from .compiled import jit
+from .vector import INT, integer
+
+LINE = 8  # int64s: what threads look at all the time has a line of the cache to itself
+GIVEN_UP = 1 << 62  # arrivals: more than there will ever be
+PATIENCE = 1 << 12  # looks before a CPU is offered
+
+
+class Barrier:
+    """`state` is what compiled code gets: [0] counts arrivals, [LINE] is for the threads to raise a flag in."""
+
+    def __init__(self) -> None:
+        self.state: Array = np.zeros(2 * LINE, np.int64)
+
+    def reset(self) -> None:
+        self.state[:] = 0
+
+    @property
+    def flag(self) -> bool:
+        """Whether a thread has raised it."""
+        return bool(self.state[LINE])
+
+    def give_up(self) -> None:
+        """Let all go on: one of the threads will not arrive."""
+        self.state[0] = GIVEN_UP
+
+
+@jit
+def wait(state, parts):  # type: ignore[no-untyped-def]
+    """Go on when all of so many threads have come here."""
+    _arrive(state.ctypes.data, parts)
+
+
+@intrinsic
+def _arrive(_: Any, address: Any, parts: Any) -> Any:
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        counter, parts = builder.inttoptr(arguments[0], INT.as_pointer()), arguments[1]
+        before = builder.atomic_rmw("add", counter, integer(1), "acq_rel")
+        full = builder.mul(builder.add(builder.sdiv(before, parts), integer(1)), parts)
+        full = builder.select(builder.icmp_signed(">=", before, integer(GIVEN_UP)), integer(0), full)
+        looks = cgutils.alloca_once_value(builder, integer(0))
+        look, again, done = (builder.append_basic_block(name) for name in ("look", "again", "done"))
+        builder.branch(look)
+        builder.position_at_end(look)
+        here = builder.load_atomic(counter, "acquire", 8)
+        builder.cbranch(builder.icmp_signed(">=", here, full), done, again)
+        builder.position_at_end(again)
+        seen = builder.add(builder.load(looks), integer(1))
+        builder.store(seen, looks)
+        if hasattr(os, "sched_yield"):
+            with builder.if_then(builder.icmp_signed(">", seen, integer(PATIENCE)), likely=False):
+                kind = ir.FunctionType(ir.IntType(32), [])
+                builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        builder.branch(look)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
