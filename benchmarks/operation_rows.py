@@ -1,6 +1,7 @@
 """Every operation of a training step at its distinct shapes: each kernel of ours beside PyTorch's call, in turns.
 
-Ours write into memory that is given to them, as in a planned step; PyTorch allocates its results, as in its own.
+Ours are bound and write into memory that is given to them, as in a planned step: what a plain call adds to look for its
+kernel is measured by overhead.py. PyTorch allocates its results, as in its own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from alexnet_np.network import Sequential
 from alexnet_np.operation import Spec
 from alexnet_np.ops.cases import named_outputs, wire
 from alexnet_np.parallel import threads
+from alexnet_np.plan.bound import Bound
 
 from . import roofs
 from .harness import in_turns
@@ -168,15 +170,14 @@ def _ours(call: Call) -> tuple[dict[str, Contender], dict[str, str], str]:
 def _contender(call: Call, key: str, specs: Sequence[Spec]) -> Contender:
     op = call.op
     with use(**{op.name: key}):
-        resolved = op.resolve(*specs, **call.keywords)
-    made = tuple(poisoned(spec.shape, spec.dtype) for spec in resolved.outputs)
-    out: Any = None if not made else made[0] if len(made) == 1 else made
-    space = resolved.workspace and np.empty(resolved.workspace.shape, resolved.workspace.dtype)
+        bound = Bound(op, *specs, **call.keywords)
+    made = tuple(poisoned(spec.shape, spec.dtype) for spec in bound.outputs)
+    space = bound.workspace and np.empty(bound.workspace.shape, bound.workspace.dtype)
+    dynamic = {name: value for name, value in call.keywords.items() if name in op.dynamic}
     arrays = tuple(a.copy() if n in op.inplace else a for n, a in zip(op.inputs, call.arrays, strict=True))
 
     def run() -> None:
-        with use(**{op.name: key}):
-            op(*arrays, out=out, workspace=space, **call.keywords)
+        bound(*arrays, out=made, workspace=space, **dynamic)
 
     named = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
     return Contender(run, lambda: {**named, **dict(zip(op.returns, made, strict=True))})

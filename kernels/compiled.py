@@ -24,7 +24,7 @@ unsigned = (
     np.uintp
 )  # of an index: one that may be negative is looked at each time, and a loop of them is no vector code
 LEAST = 1 << 15  # elements that are worth a thread
-LEAST_MOVED = 1 << 17  # where no more is done with each than to move it: as long as it takes to wake a thread
+LEAST_MOVED = 1 << 19  # where no more is done with each than to move it: as long as it takes to wake a thread
 HERE = Path(__file__).parent
 
 

@@ -3,7 +3,7 @@
 Math     as alexnet_np/ops/philox.py says: word i mod 4 of block i div 4 belongs to element i
 Shapes   one row; a lane is a block, whose words are in four vectors of 64 bits until they are dealt to the elements
 Threads  none: a serial core, for a thread's contiguous part of the blocks
-Traffic  x and y once
+Traffic  x and y once, asked for a page before their turn: ten rounds take so long that few loads are under way at once
 Change   against words in the first-level cache: a round is two multiplications, two shifts and two xors of three,
          because nothing clears the upper halves. Multiplication of 32-bit words does not see them, and what is xored
          into them stays there
@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 from alexnet_np.ops.philox import BUMP, MASK, ROUNDS, A, B
 
+from .ahead import AHEAD, LINE
 from .compiled import jit
 from .masked import WORD, chosen, count_up, spread
 from .static import Static
@@ -62,18 +63,22 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
         with cgutils.for_range(builder, groups) as loop:
             block = builder.add(first, builder.mul(loop.index, integer(BLOCKS)))
             numbers = builder.add(spread(builder, block, BLOCKS), count_up(ir.VectorType(INT, BLOCKS)))
+            begin = builder.mul(loop.index, integer(GROUP * v.itemsize))
+            for line in range(AHEAD, AHEAD + GROUP * v.itemsize, LINE):
+                v.prefetch(v.at(builder.add(x, begin), line))
+                v.prefetch_to_write(v.at(builder.add(y, begin), line))
             pairs = _pairs(builder, _four_words(builder, numbers, keys))
             for i in range(GROUP // v.lanes):
                 places = range(i * v.lanes // 2, (i + 1) * v.lanes // 2)
                 # Pair k of the group: words 0 and 1 of block k div 2, or its words 2 and 3.
                 dealt = chosen(builder, *pairs, [k // 2 + k % 2 * BLOCKS for k in places])
                 kept = builder.icmp_unsigned(">=", builder.bitcast(dealt, ir.VectorType(WORD, v.lanes)), limit)
-                offset = builder.add(builder.mul(loop.index, integer(GROUP * v.itemsize)), integer(i * v.bytes))
+                offset = v.at(begin, i * v.bytes)
                 scaled = builder.fmul(factors, v.load(builder.add(x, offset)))
                 v.store(builder.select(kept, scaled, zero), builder.add(y, offset))
         return context.get_dummy_value()
 
-    return types.void(vector, types.int64, *[types.uint64] * 4, types.float64, *[types.int64] * 2), generate
+    return types.void(vector, *[types.int64] * 5, types.float64, *[types.int64] * 2), generate
 
 
 def _four_words(builder: Any, blocks: Any, keys: Any) -> list[Any]:

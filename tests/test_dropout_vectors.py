@@ -62,5 +62,5 @@ def test_blocks_beyond_32_bits() -> None:
     """The second word of the counter, which no array in memory reaches."""
     first, x = 2**32 - 3, np.ones(2 * GROUP + 1, np.float32)
     y, (key0, key1) = np.empty_like(x), stream_key(*KEY)
-    keep(VECTORS[4], x, np.uint64(first), np.uint64(key0), np.uint64(key1), np.uint64(threshold(0.5)), 1.0, y)
+    keep(VECTORS[4], x, first, key0, key1, threshold(0.5), 1.0, y)
     np.testing.assert_array_equal(y, kept(x, 0.5, 1, first))

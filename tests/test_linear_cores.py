@@ -70,7 +70,7 @@ def product_of(x: Any, w: Any, b: Any, piece: int, block: int, least: float = -n
     begin = K // 2 // ROWS * ROWS
     for part in (slice(begin, K), slice(0, begin)):
         turned, others = guarded((block, -(-N // lanes) * lanes), x.dtype), np.delete(y, part, axis=1)
-        streamed.forward(Static(x.itemsize, lanes), packed.ctypes.data, w[part].ctypes.data, b[part], y[:, part],
+        streamed.forward(Static(x.itemsize, lanes), packed.ctypes.data, w.ctypes.data, b, y, part.start, part.stop,
                          turned, N, C, piece, least, factor)  # fmt: skip
         np.testing.assert_array_equal(np.delete(y, part, axis=1), others, "its own rows only")
     return y

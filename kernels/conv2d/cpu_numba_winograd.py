@@ -28,6 +28,7 @@ from .tiles import TILES, best
 
 BLOCK_BYTES = 8 << 20  # V and M of a thread's images at a time: what its share of the last cache holds
 CHUNK_BYTES = 64 << 20  # the same for the weights' gradient, which all threads work on together
+LAST_BYTES = 512 << 10  # of x and dy with channels last at a time: what the second cache holds
 ERROR = 100  # times that of the definition: measured for F(4, 5) and F(5, 3), which are the worst
 
 
@@ -187,10 +188,8 @@ def backward_data(
 
 def _pieces(f: _Form, images: int, itemsize: int) -> tuple[int, dict[str, int]]:
     """Images of a chunk, and the bytes of what they are worked on in, whose names are the formula's."""
-    H, W, C, P, Q, K = f.shape[:6]
     step = _images_at_a_time(f, images, CHUNK_BYTES)
-    sizes = {"V, dM": _room(f, step), "x": step * H * W * C * itemsize, "dy": step * P * Q * K * itemsize}
-    return step, {**sizes, "dU": f.elements * f.point, "spare": _pixels(f) * itemsize}
+    return step, {"V, dM": _room(f, step), "dU": f.elements * f.point, "spare": _pixels(f) * itemsize}
 
 
 def _pieces_together(dy: Spec, x: Spec, *, w_shape: tuple[int, ...], **keywords: Any) -> Spec:
@@ -225,7 +224,7 @@ def backward_weights(
         name: workspace[end - _whole_lines(size) :][:size]
         for (name, size), end in zip(sizes.items(), ends, strict=True)
     }
-    xs, dys = at["x"].view(x.dtype).reshape(step, H * W, C), at["dy"].view(dy.dtype).reshape(step, P * Q, K)
+    together = max(1, LAST_BYTES // (x[0].nbytes + dy[0].nbytes))
     v, du, spare = (at[name].ctypes.data for name in ("V, dM", "dU", "spare"))
     at["spare"][:] = 0
     one = np.ones(1, dy.dtype)
@@ -237,12 +236,14 @@ def backward_weights(
         def transform(
             lo: int, hi: int, i: int = i, v_point: int = v_point, m_point: int = m_point, dm: int = dm
         ) -> None:
-            to_channels_last(x[i + lo : i + hi].reshape(hi - lo, C, H * W), xs[lo:hi])
-            to_channels_last(dy[i + lo : i + hi].reshape(hi - lo, K, P * Q), dys[lo:hi])
-            first, count = lo * f.tiles, (hi - lo) * f.tiles
-            to_v, to_m = (base + first * n * dy.itemsize for base, n in ((v, C), (dm, K)))
-            core.input_tiles(f.tile, f.vector, f.shape, xs.ctypes.data, to_v, v_point, spare, first, count)
-            core.gradient_tiles(f.tile, f.vector, f.shape, dys.ctypes.data, 0, to_m, m_point, spare, first, count)
+            xs, dys = np.empty((together, H * W, C), x.dtype), np.empty((together, P * Q, K), dy.dtype)
+            for first in range(lo, hi, together):
+                n = min(together, hi - first)
+                to_channels_last(x[i + first : i + first + n].reshape(n, C, H * W), xs)
+                to_channels_last(dy[i + first : i + first + n].reshape(n, K, P * Q), dys)
+                to_v, to_m = (base + first * f.tiles * k * dy.itemsize for base, k in ((v, C), (dm, K)))
+                core.input_tiles(f.tile, f.vector, f.shape, xs.ctypes.data, to_v, v_point, spare, 0, n * f.tiles)
+                core.gradient_tiles(f.tile, f.vector, f.shape, dys.ctypes.data, 0, to_m, m_point, spare, 0, n * f.tiles)
 
         def multiply(
             lo: int, hi: int, i: int = i, v_point: int = v_point, m_point: int = m_point, dm: int = dm

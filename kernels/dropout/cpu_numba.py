@@ -10,8 +10,6 @@ Change   against cpu_numpy: the words are never in memory, and threads
 from math import ceil
 from typing import Any
 
-import numpy as np
-
 from alexnet_np.backend import Array
 from alexnet_np.ops import dropout, dropout_backward
 from alexnet_np.ops.dropout import threshold
@@ -23,19 +21,19 @@ from ..philox import VECTORS, keep
 
 
 def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:
-    x, y, number = x.reshape(-1), out.reshape(-1), x.dtype.type
+    x, y = x.reshape(-1), out.reshape(-1)
     if not train:
-        factor = number(1 if scale_at_train else 1 - rate)
+        factor = x.dtype.type(1 if scale_at_train else 1 - rate)
         share(x.size, lambda lo, hi: _scale(x[lo:hi], factor, y[lo:hi]), least=LEAST_MOVED)
         return
-    key0, key1 = map(np.uint64, stream_key(*map(int, key)))
-    least, factor = np.uint64(threshold(rate)), float(number(1 / (1 - rate) if scale_at_train else 1))
+    key0, key1 = stream_key(*map(int, key))
+    least, factor = threshold(rate), 1 / (1 - rate) if scale_at_train else 1.0
 
     def body(lo: int, hi: int) -> None:
         part = slice(4 * lo, 4 * hi)
-        keep(VECTORS[x.itemsize], x[part], np.uint64(lo), key0, key1, least, factor, y[part])
+        keep(VECTORS[x.itemsize], x[part], lo, key0, key1, least, factor, y[part])
 
-    share(ceil(x.size / 4), body, least=ceil(LEAST_MOVED / 8))
+    share(ceil(x.size / 4), body, least=ceil(LEAST_MOVED / 4))
 
 
 @jit

@@ -52,17 +52,17 @@ def pack_transposed(x, lanes, piece, first, last, packed):  # type: ignore[no-un
 
 
 @jit
-def forward(vector, x, w, b, y, turned, N, C, piece, least, factor):  # type: ignore[no-untyped-def]
-    """y of as many rows of w as b has numbers, a block at a time, for which a piece of xᵀ stays in the first cache.
+def forward(vector, x, w, b, y, start, stop, turned, N, C, piece, least, factor):  # type: ignore[no-untyped-def]
+    """y of the rows start … stop of w, a block at a time, for which a piece of xᵀ stays in the first cache.
 
-    vector: Static(itemsize, lanes); addresses of x, packed, and of the first row of w; b and y (N, rows): views;
-    turned (rows of a block, N rounded up to vectors): scratch.
+    vector: Static(itemsize, lanes); addresses of x, packed, and of w; b (K,) and y (N, K): arrays; turned (rows of a
+    block, N rounded up to vectors): scratch.
     """
     item, size = item_bytes(vector), vector_bytes(vector)
     block, wide = turned.shape
     sums, least, factor = turned.ctypes.data, y.dtype.type(least), y.dtype.type(factor)
-    for first in range(0, len(b), block):
-        rows = min(block, len(b) - first)
+    for first in range(start, stop, block):
+        rows = min(block, stop - first)
         for begin in range(0, C, piece):
             features = min(piece, C - begin)
             for row in range(0, rows, ROWS):

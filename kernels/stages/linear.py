@@ -81,10 +81,9 @@ class LinearStage(LayerStage):
         share(ceil(C / piece), lambda lo, hi: streamed.pack_transposed(x, self.full, piece, lo, hi, packed))
 
         def rows(lo: int, hi: int) -> None:
-            first, last = lo * ROWS, min(hi * ROWS, K)
             streamed.forward(
-                vector, self.packed.address, self.weight.ctypes.data + first * C * item, self.bias[first:last],
-                y[:, first:last], np.empty((momentum.BLOCK, wide), x.dtype), N, C, piece, self.least_y, self.factor,
+                vector, self.packed.address, self.weight.ctypes.data, self.bias, y, lo * ROWS, min(hi * ROWS, K),
+                np.empty((momentum.BLOCK, wide), x.dtype), N, C, piece, self.least_y, self.factor,
             )  # fmt: skip
 
         share(ceil(K / ROWS), rows, least=self.least)
