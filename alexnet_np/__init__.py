@@ -1,6 +1,6 @@
 """AlexNet from scratch, in NumPy and CuPy, with every kernel written by hand."""
 
-from . import layers, ops
+from . import layers, ops, study
 from .backend import BACKENDS
 from .dispatch import NoKernel, load_kernels, trace, use
 from .gradient_check import assert_gradients, gradcheck
@@ -25,6 +25,7 @@ __all__ = [
     "load_kernels",
     "ops",
     "set_threads",
+    "study",
     "threads",
     "trace",
     "use",

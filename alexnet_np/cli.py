@@ -251,6 +251,45 @@ def gradcheck(
         raise SystemExit(1)
 
 
+def study(
+    images: tyro.conf.Positional[tuple[Path, ...]] = (),
+    element: tuple[str, ...] = (),
+    summary: bool = False,
+    trace: bool = False,
+    variant: str = "mini",
+    checkpoint: Path | None = None,
+    label: int | None = None,
+    terms: int = 12,
+    seed: int = 0,
+) -> None:
+    """Tell where numbers of a training step come from: every contribution, by the formula of the layer.
+
+    Args:
+        images: pictures to do the step on; one of random numbers unless given
+        element: which numbers, such as conv2.dx[0,5,3,3], fc8.dweight[2,7] or 'loss.y[]'
+        summary: the network as a map: shapes, parameters, multiply-adds, memory, and times of this step
+        trace: the largest contributions on through the layers, up to the loss or down to the images
+        variant: the network, with weights as they are drawn
+        checkpoint: a last.safetensors, in place of a variant
+        label: number of the right class; what the network takes the images for unless given
+        terms: how many contributions to show
+        seed: of weights and random numbers
+    """
+    from .study.command import show
+
+    show(
+        images,
+        variant=variant,
+        path=checkpoint,
+        elements=element,
+        summary=summary,
+        trace=trace,
+        terms=terms,
+        label=label,
+        seed=seed,
+    )
+
+
 def bench(
     files: tyro.conf.Positional[tuple[Path, ...]] = (),
     only: tuple[Literal["ops", "steps", "inference"], ...] = ("steps", "inference", "ops"),
@@ -307,6 +346,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "predict": predict,
     "gradcheck": gradcheck,
+    "study": study,
     "bench": bench,
 }
 

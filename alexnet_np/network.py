@@ -9,6 +9,7 @@ import numpy as np
 from .backend import Array, device_of
 from .layers import Dropout, Layer, Softmax, Weighted
 from .operation import Cost, Spec
+from .recording import BUDGET, NAMES, Recording
 
 
 class Sequential(Mapping[str, Layer]):
@@ -39,6 +40,7 @@ class Sequential(Mapping[str, Layer]):
         if len({id(layer) for _, layer in pairs}) != len(pairs):
             raise ValueError("a layer stands in the network twice; it has one cache, so it can stand in one place")
         self.input_shape, self.title = input_shape, title
+        self.recording: Recording | None = None  # the last one
         for index, layer in enumerate(self._layers.values()):
             if isinstance(layer, Dropout):
                 layer.seed, layer.index = seed, index
@@ -99,6 +101,16 @@ class Sequential(Mapping[str, Layer]):
             if not need_dx and isinstance(first, Weighted):
                 return first.backward(dy, need_dx=False)
             return first.backward(dy)
+
+    def record(
+        self, layers: Iterable[str] | None = None, names: Iterable[str] = NAMES, budget: int = BUDGET
+    ) -> Recording:
+        """Keep what goes through the layers inside a with-block; see recording.py.
+
+        layers: all unless named. names: which arrays of each. budget: bytes that they may take, MemoryError beyond.
+        Raises ValueError for an unknown layer or name.
+        """
+        return Recording(self, layers, names, budget)
 
     def _last_softmax(self) -> Layer | None:
         last = list(self.values())[-1]

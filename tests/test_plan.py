@@ -97,6 +97,7 @@ def test_predictions(name: str, batch: int) -> None:
     twins = Twins(lambda: variant(name), batch)
     x, _ = twins.batch()
     assert off(twins.plan.predict(x), twins.eager.forward(x)) <= LIMIT[np.float64]
+    assert off(twins.plan.predict(x, logits=True), twins.eager.forward(x, logits=True)) <= LIMIT[np.float64]
 
 
 def test_single_precision() -> None:

@@ -86,13 +86,16 @@ class Plan:
         self.model.iteration += 1
         return loss
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Array, *, logits: bool = False) -> Array:
         """The network's output without dropout for images x (N, C, H, W): probabilities (N, K).
 
+        logits: what goes into a Softmax at the end instead, as in the network's own forward.
         Raises ValueError or TypeError for an array of another shape or dtype.
         """
         self._check(x)
-        return self._schedule(False).forward(x).copy()
+        schedule = self._schedule(False)
+        y = schedule.forward(x)
+        return (schedule.logits if logits else y).copy()
 
     @property
     def memory(self) -> int:

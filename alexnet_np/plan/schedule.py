@@ -68,6 +68,12 @@ class Schedule:
             stage.forward(self.training)
         return self.y.array
 
+    @property
+    def logits(self) -> Array:
+        """What the last forward put into a Softmax at the end; its output where there is none."""
+        *_, layer = self.model.values()
+        return (self.stages[-1].x if isinstance(layer, Softmax) and not self.training else self.y).array
+
     def loss_of(self, labels: Array) -> float:
         """The loss of the last forward, and probabilities beside it."""
         out = self.loss_value.array, self.probs.array

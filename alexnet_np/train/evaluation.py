@@ -16,6 +16,7 @@ from ..backend import Array
 from ..data import Dataset, Pixels
 from ..data.loader import prefetch
 from ..network import Sequential
+from ..plan import Plan
 from .finite import NotFinite
 
 Crops = Literal[1, 10]
@@ -81,6 +82,7 @@ def evaluate(
     confusion = np.zeros((K, K), np.int64)
 
     size = max(1, batch // crops)
+    run = Outputs(model, crops * size, len(data.labels) // size)
 
     def prepare(first: int) -> tuple[Array, Array]:
         pictures, kept = data.read(np.arange(first, min(first + size, len(data.labels))))
@@ -91,7 +93,7 @@ def evaluate(
             tell(len(labels))
         if len(labels) == 0:
             continue  # none of them could be read; the set says which and why
-        log_p = log_probabilities(model, x)
+        log_p = log_probabilities(run, x)
         if log_p.shape[1] != K:
             raise ValueError(f"the network tells {log_p.shape[1]} classes apart, the images have {K}")
         rows, others = np.arange(len(labels)), log_p.copy()
@@ -112,15 +114,34 @@ def crop(pixels: Pixels, pictures: Array, crops: int) -> Array:
     return pixels(pictures)[None] if crops == 1 else pixels.ten_crops(pictures)
 
 
-def log_probabilities(model: Sequential, x: Array) -> Array:
-    """log of the mean softmax output over the crops: (n, K) float64 from inputs (crops, n, C, H, W).
+class Outputs:
+    """The network's logits (n, K) for images (n, C, H, W), without dropout.
+
+    Planned for batches of `size` images where there are several of them, layer by layer for others: laying a plan out
+    takes longer than it saves on one batch.
+    """
+
+    def __init__(self, model: Sequential, size: int, batches: int) -> None:
+        self.model, self.size, self.planned = model, size, batches > 1
+        self._plan: Plan | None = None
+
+    def __call__(self, x: Array) -> Array:
+        if len(x) != self.size or not self.planned:
+            return self.model.forward(x, logits=True)
+        if self._plan is None:
+            self._plan = Plan(self.model, x.shape)
+        return self._plan.predict(x, logits=True)
+
+
+def log_probabilities(run: Callable[[Array], Array], x: Array) -> Array:
+    """log of the mean softmax output over the crops: (n, K) float64 from inputs (crops, n, C, H, W) and their logits.
 
     With log p = z − log Σ exp z for logits z, it is log Σ exp(log p) − log crops: no exponential overflows, and no
     probability that vanishes turns the loss infinite. Raises NotFinite where an output is not finite.
     """
     crops, n, *shape = x.shape
     with np.errstate(over="ignore", invalid="ignore"):  # the outputs are looked at instead
-        z = model.forward(np.ascontiguousarray(x).reshape(crops * n, *shape), logits=True).astype(np.float64)
+        z = run(np.ascontiguousarray(x).reshape(crops * n, *shape)).astype(np.float64)
     if not np.isfinite(z).all():
         raise NotFinite("the network's outputs are not finite: its weights are too large, or damaged")
     log_p = z - np.logaddexp.reduce(z, axis=1, keepdims=True)

@@ -11,7 +11,7 @@ from ..data import Pixels
 from ..data.decode import SUFFIXES, decode
 from ..data.loader import prefetch
 from ..network import Sequential
-from .evaluation import Crops, crop, log_probabilities
+from .evaluation import Crops, Outputs, crop, log_probabilities
 
 Read = tuple[str, Array | None, str | None]  # an image's name and its pixels, or why it could not be read
 
@@ -48,6 +48,7 @@ def predict(
     """
     names, size = list(names), max(1, batch // crops)
     channels, height, width = pixels.mean.shape
+    run = Outputs(model, crops * size, len(names) // size)
 
     def read(name: str) -> Read:
         try:
@@ -63,7 +64,7 @@ def predict(
         return found, crop(pixels, np.stack(pictures), crops) if pictures else None
 
     for (found, x), _ in prefetch(prepare, range(0, len(names), size), threads):
-        rows = iter(() if x is None else np.exp(log_probabilities(model, x)))
+        rows = iter(() if x is None else np.exp(log_probabilities(run, x)))
         for name, image, error in found:
             if image is None:
                 yield Prediction(name, [], error)

@@ -1,0 +1,121 @@
+"""`alexnet-np study`: a recorded step of a network, and where numbers of it come from, in the terminal."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import Array
+from ..data.decode import decode
+from ..data.pixels import Pixels
+from ..models import VARIANTS, alexnet
+from ..network import Sequential
+from ..recording import NAMES, Recording
+from ..report import say
+from ..train import checkpoint
+from .provenance import provenance
+from .terms import Index
+
+BUDGET = 8 << 30
+ELEMENT = re.compile(r"(\w+)\.(\w+)\[([\d,\s]*)\]")
+
+
+def show(
+    images: Sequence[Path],
+    *,
+    variant: str,
+    path: Path | None,
+    elements: Sequence[str],
+    summary: bool,
+    trace: bool,
+    terms: int,
+    label: int | None,
+    seed: int,
+) -> None:
+    """Do a step in float64, and print what was asked for. Raises ValueError where that does not exist."""
+    asked = [parsed(text) for text in elements]
+    if not asked and not summary:
+        raise ValueError("name an --element, such as conv2.dx[0,5,3,3], or ask for the --summary")
+    if terms < 1:
+        raise ValueError(f"terms must be at least 1, got {terms}")
+    model, pixels = _network(variant, path, seed)
+    x, about = _pictures(model, pixels, images, seed)
+    wanted = {what for _, what, _ in asked}
+    names = [name for name in NAMES if name in wanted or not name.startswith(("dw", "db"))]
+    with model.record(names=names, budget=BUDGET) as recording:
+        labels = _labels(model, x, label)
+        loss = recording.step(x, labels)
+        if summary:  # the first step loads and compiles kernels, and draws weights
+            recording.step(x, labels)
+    say(f"{model.title}: {about}; label {', '.join(map(str, labels))}, loss {loss:.6g}")
+    if summary:
+        say(f"\n{_map(model, recording)}")
+    for layer, what, index in asked:
+        try:
+            found = provenance(model, layer, what, index)
+        except KeyError as missing:
+            raise ValueError(missing.args[0]) from None
+        say(f"\n{found.table(terms)}")
+        if trace:
+            say(f"\n{found.trace_back()}")
+
+
+def parsed(text: str) -> tuple[str, str, Index]:
+    """'conv2.dx[0,5,3,3]' as ('conv2', 'dx', (0, 5, 3, 3)). Raises ValueError for anything else."""
+    match = ELEMENT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} names no element; write a layer, y, dx, dweight or dbias, and [its index]")
+    layer, what, index = match.groups()
+    return layer, what, tuple(int(i) for i in index.split(",") if i.strip())
+
+
+def _network(variant: str, path: Path | None, seed: int) -> tuple[Sequential, Pixels | None]:
+    """In float64: sums of terms then agree with what is recorded to the last digits that are shown."""
+    if path is None:
+        if variant not in VARIANTS:
+            raise ValueError(f"unknown variant {variant!r}; the variants are {', '.join(VARIANTS)}")
+        return alexnet(variant, seed=seed, dtype=np.float64), None
+    run = checkpoint.load(path)
+    assert run.model.input_shape
+    wide = alexnet(
+        run.recipe.variant, len(run.classes), seed=run.recipe.seed, dtype=np.float64, input_shape=run.model.input_shape
+    )
+    wide.load_state_dict(run.model.state_dict())
+    wide.iteration = run.model.iteration
+    return wide, run.pixels
+
+
+def _pictures(model: Sequential, pixels: Pixels | None, files: Sequence[Path], seed: int) -> tuple[Array, str]:
+    """Inputs (n, C, H, W) and what they are: pictures as the checkpoint takes them, or without one minus their mean."""
+    assert model.input_shape
+    if not files:
+        return np.random.default_rng(seed).standard_normal((1, *model.input_shape)), "an image of random numbers"
+    shape = model.input_shape if pixels is None else pixels.mean.shape
+    found = np.stack([decode(file.read_bytes(), str(file), shape) for file in files])
+    about = ", ".join(map(str, files))
+    if pixels is not None:
+        return np.ascontiguousarray(pixels(found), np.float64), about
+    centred = found - found.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
+    return np.ascontiguousarray(centred / 64), f"{about}, minus the mean"
+
+
+def _labels(model: Sequential, x: Array, label: int | None) -> Array:
+    """The given class for all, or what the network takes them for."""
+    scores = model.forward(x, logits=True)
+    if label is None:
+        return scores.argmax(axis=1)
+    if not 0 <= label < scores.shape[1]:
+        raise ValueError(f"label must be from 0 to {scores.shape[1] - 1}, got {label}")
+    return np.full(len(x), label)
+
+
+def _map(model: Sequential, recording: Recording) -> str:
+    """The summary, and how long each layer took of this step."""
+    rows = [("layer", "forward", "backward")]
+    for name in model:
+        times = (recording.seconds.get((name, way)) for way in ("forward", "backward"))
+        rows.append((name, *("" if t is None else f"{1e3 * t:.2f} ms" for t in times)))  # type: ignore[arg-type]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"{a.ljust(widths[0])}  {b.rjust(widths[1])}  {c.rjust(widths[2])}".rstrip() for a, b, c in rows]
+    return "\n".join([model.summary(), "", *lines])
