@@ -13,7 +13,7 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=["study", "check", "kernel", "plan"])
+@pytest.mark.parametrize("code", EXAMPLES, ids=["study", "provenance", "check", "kernel", "plan"])
 def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # an example writes a page
     try:
