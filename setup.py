@@ -24,7 +24,7 @@ setup(
     ],
     package_dir={f"alexnet_np.{top}": top for top in TOP_LEVEL},
     package_data={
-        "alexnet_np": ["py.typed", "gradient_check/*.html", "train/recipes/*.toml"],
+        "alexnet_np": ["py.typed", "gradient_check/*.html", "study/page/*", "train/recipes/*.toml"],
         "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"],
     },
     install_requires=[

@@ -260,6 +260,7 @@ def study(
     checkpoint: Path | None = None,
     label: int | None = None,
     terms: int = 12,
+    out: Path | None = None,
     seed: int = 0,
 ) -> None:
     """Tell where numbers of a training step come from: every contribution, by the formula of the layer.
@@ -273,6 +274,7 @@ def study(
         checkpoint: a last.safetensors, in place of a variant
         label: number of the right class; what the network takes the images for unless given
         terms: how many contributions to show
+        out: a page to write (.html), in which everything can be clicked, for one image
         seed: of weights and random numbers
     """
     from .study.command import show
@@ -287,6 +289,7 @@ def study(
         terms=terms,
         label=label,
         seed=seed,
+        out=out,
     )
 
 

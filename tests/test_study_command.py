@@ -66,7 +66,7 @@ def test_a_checkpoint_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name an --element, such as conv2.dx[0,5,3,3], or ask for the --summary"),
+        ([], "name an --element, such as conv2.dx[0,5,3,3], ask for the --summary, or for a page: --out"),
         (["--element", "conv2"], "'conv2' names no element; write a layer"),
         (["--element", "conv9.dx[0]"], "the network has no layer 'conv9'; it has conv1, "),
         (["--element", "conv2.dx[0,5,99,3]"], "dx of conv2 has shape (1, 24, 7, 7), it has no element [0, 5, 99, 3]"),

@@ -14,7 +14,9 @@ from ..network import Sequential
 from ..recording import NAMES, Recording
 from ..report import say
 from ..train import checkpoint
+from ..whole_files import replace_whole
 from .provenance import provenance
+from .report import page
 from .terms import Index
 
 BUDGET = 8 << 30
@@ -32,21 +34,24 @@ def show(
     terms: int,
     label: int | None,
     seed: int,
+    out: Path | None,
 ) -> None:
-    """Do a step in float64, and print what was asked for. Raises ValueError where that does not exist."""
+    """Do a step in float64, and show what was asked for. Raises ValueError where that does not exist."""
     asked = [parsed(text) for text in elements]
-    if not asked and not summary:
-        raise ValueError("name an --element, such as conv2.dx[0,5,3,3], or ask for the --summary")
+    if not asked and not summary and not out:
+        raise ValueError("name an --element, such as conv2.dx[0,5,3,3], ask for the --summary, or for a page: --out")
+    if out and len(images) > 1:
+        raise ValueError(f"a page shows one image, got {len(images)}")
     if terms < 1:
         raise ValueError(f"terms must be at least 1, got {terms}")
     model, pixels = _network(variant, path, seed)
     x, about = _pictures(model, pixels, images, seed)
     wanted = {what for _, what, _ in asked}
-    names = [name for name in NAMES if name in wanted or not name.startswith(("dw", "db"))]
+    names = [name for name in NAMES if name in wanted or out or not name.startswith(("dw", "db"))]
     with model.record(names=names, budget=BUDGET) as recording:
         labels = _labels(model, x, label)
         loss = recording.step(x, labels)
-        if summary:  # the first step loads and compiles kernels, and draws weights
+        if summary or out:  # the first step loads and compiles kernels, and draws weights
             recording.step(x, labels)
     say(f"{model.title}: {about}; label {', '.join(map(str, labels))}, loss {loss:.6g}")
     if summary:
@@ -59,6 +64,11 @@ def show(
         say(f"\n{found.table(terms)}")
         if trace:
             say(f"\n{found.trace_back()}")
+
+    if out:
+        text = page(recording, f"{model.title}: a training step", about)
+        replace_whole(out, lambda partial: partial.write_text(text, encoding="utf-8"))
+        say(f"wrote {out}, {len(text.encode()) / 2**20:.1f} MiB; open it in a browser")
 
 
 def parsed(text: str) -> tuple[str, str, Index]:
