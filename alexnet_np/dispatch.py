@@ -118,7 +118,7 @@ class Op(Operation):
         # A backward stands in its forward's folder, and a choice made for the forward covers it.
         self.forward = next((other for other in OPS.values() if self.name in other.backward), None)
         self._loaded: set[str] = set()
-        self._resolved = lru_cache(maxsize=1024)(lambda specs, exact, *rest: self._resolve(specs, loads(exact), *rest))
+        self._resolved = lru_cache(maxsize=1024)(lambda specs, exact, *rest: self._resolve(specs, _plain(exact), *rest))
 
     def changed(self) -> None:
         self._resolved.cache_clear()
@@ -131,10 +131,10 @@ class Op(Operation):
         static = tuple([keywords[name] for name in self.static])
         context = _choice.get(), _environment()
         try:
-            exact = dumps(static, 2)  # bytes, since as keys 1, 1.0 and True would be the same
-        except ValueError:  # something that is no plain Python value, such as a NumPy number
-            return self._resolve(specs, static, *context)
-        return self._resolved(specs, exact, *context)
+            return self._resolved(specs, _exact(static), *context)
+        except _NotPlain:
+            pass
+        return self._resolve(specs, static, *context)
 
     def __call__(self, *args: Any, out: Any = None, workspace: Array = None, **keywords: Any) -> Any:
         arrays, keywords = self._bind(args, keywords)
@@ -297,6 +297,30 @@ class Op(Operation):
             if xp.may_share_memory(given, array):
                 raise ValueError(f"{self.name}: workspace overlaps an input or output")
         return given.reshape(-1).view(np.uint8)[: wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)
+
+
+class _NotPlain(Exception):
+    """A keyword that is no plain Python value, such as a NumPy number: its call is resolved each time."""
+
+
+def _exact(values: Any) -> bytes:
+    """A key in which 1, 1.0 and True are not the same."""
+    try:
+        return dumps(values, 2)
+    except ValueError:
+        raise _NotPlain from None
+
+
+def _plain(exact: bytes) -> Any:
+    """The values of a key. A NumPy number is no error of marshal's: it went in as an array of bytes."""
+
+    def holds_bytes(value: Any) -> bool:
+        return isinstance(value, bytes) or (isinstance(value, tuple | list) and any(map(holds_bytes, value)))
+
+    values = loads(exact)
+    if holds_bytes(values):
+        raise _NotPlain
+    return values
 
 
 def op(**options: Any) -> Callable[[Callable[..., Any]], Op]:

@@ -64,7 +64,7 @@ def ran(calls: list[Any]) -> list[tuple[str, str]]:
 def test_cupy_runs_the_numpy_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under its own name, and with no module but the one of its arrays."""
     x, able = Spec((2, 3), np.dtype(np.float32), "gpu"), replace(BACKENDS["gpu_cupy"], missing=lambda: None)
-    with pytest.raises(anp.NoKernel, match=r"relu: no kernel takes this call on the gpu\. It has cpu_numpy"):
+    with pytest.raises(anp.NoKernel, match=r"relu: no kernel takes this call on the gpu\. It has .*cpu_numpy"):
         ops.relu.resolve(x)
     monkeypatch.setitem(BACKENDS, "gpu_cupy", able)
     call = ops.relu.resolve(x._replace(shape=(2, 4)))
@@ -133,7 +133,7 @@ def test_missing_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     with without(ops.lrn, "cpu_numba"):
         with (
             anp.use("cpu_numba"),
-            pytest.raises(anp.NoKernel, match=r"lrn: use\(\) asks for cpu_numba, but .*It has cpu_numpy"),
+            pytest.raises(anp.NoKernel, match=r"lrn: use\(\) asks for cpu_numba, but .*It has .*cpu_numpy"),
         ):
             ops.lrn(X)
         monkeypatch.setenv("ALEXNET_BACKEND", "cpu_numba")
@@ -280,6 +280,18 @@ def test_errors_are_not_remembered_as_results() -> None:
         with pytest.raises(ValueError, match="conv2d: w has shape"):
             ops.conv2d(X, W[:, :2].copy(), B)
         ops.conv2d(X, W, B, stride=[1, 2], padding=[[1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32, np.longdouble])
+def test_keywords_may_be_numpy_numbers(number: type) -> None:
+    """A float64 of NumPy's is a float of Python's to some, and an array of bytes to others."""
+    x = np.random.default_rng(0).standard_normal((1, 8, 2, 2))
+    expected = ops.lrn(x, alpha=0.5, beta=0.75)[0]
+    np.testing.assert_array_equal(ops.lrn(x, alpha=number(0.5), beta=number(0.75))[0], expected)
+    pooled = ops.maxpool2d(x, size=2, stride=(np.int64(1), np.int32(1)))[0]
+    np.testing.assert_array_equal(pooled, ops.maxpool2d(x, size=2, stride=1)[0])
+    with pytest.raises(ValueError, match="alpha must be a finite number, got"):
+        ops.lrn(x, alpha=number("nan"))
 
 
 def test_cost_counts() -> None:
