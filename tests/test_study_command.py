@@ -88,3 +88,18 @@ def test_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFix
 def test_elements_are_written_as_the_table_writes_them() -> None:
     assert parsed("conv2.dx[0,5,3,3]") == parsed(" conv2.dx[0, 5, 3, 3]") == ("conv2", "dx", (0, 5, 3, 3))
     assert parsed("loss.y[]") == ("loss", "y", ())
+
+
+def test_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a network that is broken, too: what can be shown is shown."""
+    out = tmp_path / "report.html"
+    assert main(["study", "--out", str(out), "--label", "3"]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert "label 3, loss" in text and "‖Δw‖ / ‖w‖ in 5 steps" in text and text.count("<script") == 3
+    model = anp.alexnet("mini", 7, seed=1)
+    model["conv2"].params["weight"][0, 0] = np.nan
+    pixels = Pixels(np.full((3, 32, 32), 100, np.float32), 1 / 70, crop=(32, 32))
+    save(tmp_path / "last.safetensors", Run(Recipe(store=32), model, SGD(model), pixels, list("abcdefg"), images=9))
+    capsys.readouterr()
+    assert main(["study", "--out", str(out), "--checkpoint", str(tmp_path / "last.safetensors")]) == 0
+    assert "numbers of y are NaN or infinite" in out.read_text(encoding="utf-8")

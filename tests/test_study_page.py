@@ -81,7 +81,9 @@ def test_the_page_makes_the_terms_that_python_makes(name: str, tmp_path: Path) -
     model = small() if name == "small" else anp.alexnet("mini", 10, seed=1, dtype=np.float64)
     x = np.random.default_rng(0).standard_normal((1, *(model.input_shape or ())))
     recording = step_of(model, x, 2)
-    *found, end = visited(page(recording, "a step", "an image"), tmp_path)
+    text = page(recording, "a step", "an image", [("a class", 0.25)], {"conv1": [1e-3, 2e-3]})
+    assert "0.001 → 0.002" in text and '["a class", 0.25]' in text
+    *found, end = visited(text, tmp_path)
     assert {each["name"] for each in found} == {*(name for name in model if name != "prob"), "loss"}
     for each in found:
         value, total, size = (float(each[key]) for key in ("value", "sum", "size"))

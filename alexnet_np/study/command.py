@@ -13,13 +13,15 @@ from ..models import VARIANTS, alexnet
 from ..network import Sequential
 from ..recording import NAMES, Recording
 from ..report import say
-from ..train import checkpoint
+from ..train import SGD, checkpoint, train_step
+from ..train.finite import NotFinite
 from ..whole_files import replace_whole
 from .provenance import provenance
 from .report import page
 from .terms import Index
 
 BUDGET = 8 << 30
+STEPS, RATE = 5, 0.01  # of the short training that a page tells of
 ELEMENT = re.compile(r"(\w+)\.(\w+)\[([\d,\s]*)\]")
 
 
@@ -44,7 +46,7 @@ def show(
         raise ValueError(f"a page shows one image, got {len(images)}")
     if terms < 1:
         raise ValueError(f"terms must be at least 1, got {terms}")
-    model, pixels = _network(variant, path, seed)
+    model, pixels, classes = _network(variant, path, seed)
     x, about = _pictures(model, pixels, images, seed)
     wanted = {what for _, what, _ in asked}
     names = [name for name in NAMES if name in wanted or out or not name.startswith(("dw", "db"))]
@@ -66,7 +68,8 @@ def show(
             say(f"\n{found.trace_back()}")
 
     if out:
-        text = page(recording, f"{model.title}: a training step", about)
+        guesses = best(model.forward(x)[0], classes)
+        text = page(recording, f"{model.title}: a training step", about, guesses, updates(model, x, labels))
         replace_whole(out, lambda partial: partial.write_text(text, encoding="utf-8"))
         say(f"wrote {out}, {len(text.encode()) / 2**20:.1f} MiB; open it in a browser")
 
@@ -80,12 +83,40 @@ def parsed(text: str) -> tuple[str, str, Index]:
     return layer, what, tuple(int(i) for i in index.split(",") if i.strip())
 
 
-def _network(variant: str, path: Path | None, seed: int) -> tuple[Sequential, Pixels | None]:
-    """In float64: sums of terms then agree with what is recorded to the last digits that are shown."""
+def best(probabilities: Array, classes: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
+    """The most probable classes of an image, best first."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(classes[k], float(probabilities[k])) for k in order]
+
+
+def updates(model: Sequential, x: Array, labels: Array) -> dict[str, list[float]]:
+    """‖Δw‖ / ‖w‖ of each layer's weights in each of STEPS steps on the image, which change the model's weights.
+
+    Fewer steps where the loss is not finite any more: the page says where that begins.
+    """
+    sgd, found = SGD(model), dict[str, list[float]]()
+    for _ in range(STEPS):
+        before = {name: layer.params["weight"].copy() for name, layer in model.items() if "weight" in layer.params}
+        try:
+            train_step(model, sgd, x, labels, RATE)
+        except NotFinite:
+            break
+        for name, w in before.items():
+            change = float(np.linalg.norm(model[name].params["weight"] - w))
+            found.setdefault(name, []).append(change / (float(np.linalg.norm(w)) or 1.0))
+    return found
+
+
+def _network(variant: str, path: Path | None, seed: int) -> tuple[Sequential, Pixels | None, list[str]]:
+    """The network, how it takes images, and the names of its classes.
+
+    In float64: sums of terms then agree with what is recorded to the last digits that are shown.
+    """
     if path is None:
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}; the variants are {', '.join(VARIANTS)}")
-        return alexnet(variant, seed=seed, dtype=np.float64), None
+        model = alexnet(variant, seed=seed, dtype=np.float64)
+        return model, None, [f"class {k}" for k in range(model.specs()["prob"][0].shape[1])]
     run = checkpoint.load(path)
     assert run.model.input_shape
     wide = alexnet(
@@ -93,7 +124,7 @@ def _network(variant: str, path: Path | None, seed: int) -> tuple[Sequential, Pi
     )
     wide.load_state_dict(run.model.state_dict())
     wide.iteration = run.model.iteration
-    return wide, run.pixels
+    return wide, run.pixels, run.classes
 
 
 def _pictures(model: Sequential, pixels: Pixels | None, files: Sequence[Path], seed: int) -> tuple[Array, str]:

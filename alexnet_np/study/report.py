@@ -8,8 +8,10 @@ too many for it: of those the largest elements are marked, each with its 64 larg
 import json
 import zlib
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,8 +65,18 @@ class Packed:
         return b64encode(zlib.compress(b"".join(self.parts), 9)).decode("ascii")
 
 
-def page(recording: Recording, title: str, about: str) -> str:
-    """The HTML of a step that `Recording.step` recorded. Raises ValueError for more than one image or another step."""
+def page(
+    recording: Recording,
+    title: str,
+    about: str,
+    guesses: Sequence[tuple[str, float]] = (),
+    updates: Mapping[str, Sequence[float]] = MappingProxyType({}),
+) -> str:
+    """The HTML of a step that `Recording.step` recorded.
+
+    about: what the image is. guesses: classes and their probabilities. updates: by layer, ‖Δw‖ / ‖w‖ of some steps.
+    Raises ValueError for more than one image or another step.
+    """
     model, labels = recording.model, recording.labels
     if labels is None or len(labels) != 1:
         raise ValueError("a report is of a recording's `step(x, labels)` with one image")
@@ -74,7 +86,7 @@ def page(recording: Recording, title: str, about: str) -> str:
     for name in names:
         seen = Seen(recording, name)
         _pack(packed, seen)
-        layers.append(_told(seen, reach.through(seen)))
+        layers.append(_told(seen, reach.through(seen), updates.get(name, ())))
         if isinstance(seen.layer, Linear):
             marked.update(_marked(seen))
     last = names[-1]
@@ -87,7 +99,7 @@ def page(recording: Recording, title: str, about: str) -> str:
     }  # fmt: skip
     told = {
         "text": f"{about}; label {labels[0]}, loss {recording.loss:.6g}", "labels": labels.tolist(), "layers": layers,
-        "loss": loss, "marked": marked, "arrays": packed.about,
+        "loss": loss, "guesses": [[name, _json(p)] for name, p in guesses], "marked": marked, "arrays": packed.about,
     }  # fmt: skip
     parts = {name: Markup((HERE / file).read_text(encoding="utf-8")) for name, file in FILES.items()}
     parts["about"] = Markup(json.dumps(told, ensure_ascii=False, allow_nan=False).replace("</", "<\\/"))
@@ -132,7 +144,7 @@ class _Reach:
         return told if seen["y"].ndim == 4 else None
 
 
-def _told(seen: Seen, reach: dict[str, list[int]] | None) -> dict[str, Any]:
+def _told(seen: Seen, reach: dict[str, list[int]] | None, updates: Sequence[float]) -> dict[str, Any]:
     """What the page says of a layer."""
     name, layer, recording, x, y = seen.name, seen.layer, seen.recording, seen["x"], seen["y"]
     times = [recording.seconds.get((name, way), 0.0) for way in ("forward", "backward")]
@@ -148,6 +160,8 @@ def _told(seen: Seen, reach: dict[str, list[int]] | None) -> dict[str, Any]:
         ("time", f"forward {1e3 * times[0]:.2f} ms, backward {1e3 * times[1]:.2f} ms"),
         *((f"norm of {what}", f"{np.linalg.norm(array.ravel()):.4g}") for what, array in arrays.items()),
     ]
+    if updates:
+        facts.append((f"‖Δw‖ / ‖w‖ in {len(updates)} steps", " → ".join(f"{ratio:.2g}" for ratio in updates)))
     return {
         "name": name, "kind": type(layer).__name__, "before": seen.before, "after": seen.after,
         "options": _options(seen), "x": list(x.shape), "y": list(y.shape),

@@ -107,6 +107,10 @@ class Page {
   constructor(net) {
     this.net = net; this.grids = []; this.past = []; this.now = -1;
     $("about").textContent = about.text;
+    for (const [name, p] of about.guesses) {
+      const bar = make("span", { className: "bar" }); bar.style.width = `${12 * (p ?? 0)}rem`;
+      $("guesses").append(make("div", {}, make("span", { textContent: p === null ? "NaN" : `${(100 * p).toFixed(1)} %` }), bar, make("span", { textContent: name })));
+    }
     const slowest = Math.max(...net.layers.map((l) => l.forward + l.backward), 1e-9);
     for (const layer of net.layers) {
       const shape = layer.y.slice(1).join("×");
@@ -214,7 +218,8 @@ class Page {
       const sum = found.reduce((s, t) => s + t.product, found.rest || 0), left = found.length - order.length + (found.left || 0);
       const zeros = found.filter((t) => t.product === 0).length;
       if (left) table.append(make("tr", {}, make("td", { className: "n", textContent: number(sum - order.reduce((s, i) => s + found[i].product, 0)) }), make("td", { textContent: `${left.toLocaleString("en")} more terms` })));
-      box.append(make("p", {}, `${(found.length + (found.left || 0)).toLocaleString("en")} terms${zeros ? `, ${zeros.toLocaleString("en")} of them 0` : ""}; they sum to ${number(sum, 6)} `,
+      const count = found.length + (found.left || 0);
+      box.append(make("p", {}, `${count === 1 ? "1 term" : `${count.toLocaleString("en")} terms`}${zeros ? `, ${zeros.toLocaleString("en")} of them 0` : ""}; together ${number(sum, 6)} `,
         make("span", { className: "faint", textContent: "(numbers here have 11 bits)" })), table);
     }
     box.append(make("p", {}, button("← back", this.now === 0, () => this.step(-1)), " ", button("forth →", this.now === this.past.length - 1, () => this.step(1)), " ",
