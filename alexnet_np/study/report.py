@@ -25,6 +25,7 @@ from ..ops.maxpool2d import maxpool2d
 from ..ops.philox import stream_key, words
 from ..ops.windows import pair, sides
 from ..recording import Recording
+from .checks import check
 from .formulas import FORMULAS, softmax
 from .provenance import provenance
 from .seen import INPUT, LOSS, Seen
@@ -169,6 +170,7 @@ def _told(seen: Seen, reach: dict[str, list[int]] | None, updates: Sequence[floa
         "told": "".join(f", {k} {v}" for k, v in layer.options.items()), "facts": facts,
         "time": f"{1e3 * sum(times):.1f} ms", "forward": times[0], "backward": times[1], "reach": reach,
         "texts": formulas, "formulas": list(formulas.values()), "notes": _notes(arrays),
+        "check": check(seen),
         "histograms": {what: _histogram(array) for what, array in arrays.items()},
     }  # fmt: skip
 

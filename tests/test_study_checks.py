@@ -1,0 +1,67 @@
+"""The gradient check that stands beside a layer: of its own operation, on its own numbers, and it can fail."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from planned import variant
+
+from alexnet_np import ops
+from alexnet_np.dispatch import use
+from alexnet_np.layers import Flatten
+from alexnet_np.study.checks import check, cut
+from alexnet_np.study.seen import Seen
+
+
+@pytest.fixture(scope="module", params=["paper", "mini"])
+def recording(request: pytest.FixtureRequest) -> Any:
+    model = variant(request.param)
+    x = np.random.default_rng(0).standard_normal((1, *(model.input_shape or ())))
+    with model.record() as recording:
+        recording.step(x, np.array([1]))
+    return recording
+
+
+def test_every_layer_is_right(recording: Any) -> None:
+    for name, layer in list(recording.model.items())[:-1]:
+        said = check(Seen(recording, name))
+        if isinstance(layer, Flatten):
+            assert said == ""
+        else:
+            assert said.startswith(f"gradient check of {layer.op.name} on ") and said.endswith(
+                "these numbers: right"
+            ), said
+
+
+def test_it_is_the_layers_own_numbers(recording: Any) -> None:
+    seen = Seen(recording, "conv2")
+    given = cut(seen)
+    assert given is not None
+    (x, w, b), options = given
+    assert (
+        options == recording.model["conv2"].options and np.isin(x, seen["x"]).all() and np.isin(w, seen["weight"]).all()
+    )
+    assert len(b) == len(w) == 2 * options["groups"] and x.shape[1] == options["groups"] * w.shape[1]
+
+
+def test_a_wrong_backward_is_told(recording: Any) -> None:
+    @ops.relu_backward.kernel("cpu_numpy/wrong")
+    def wrong(dy: Any, y: Any, *, out: Any) -> None:
+        np.multiply(dy, 1.01 * (y > 0), out=out)
+
+    try:
+        with use(relu_backward="cpu_numpy/wrong"):
+            said = check(Seen(recording, "relu1"))
+    finally:
+        ops.relu_backward.kernels.pop("cpu_numpy/wrong")
+        ops.relu_backward.changed()
+    assert "these numbers: right" not in said and "factor of 1.01" in said, said
+
+
+def test_numbers_that_are_none_are_not_checked(recording: Any) -> None:
+    x = recording["relu1", "x"]
+    kept, x[0, 0, 0, 0] = x[0, 0, 0, 0], np.nan
+    try:
+        assert check(Seen(recording, "relu1")) == ""
+    finally:
+        x[0, 0, 0, 0] = kept
