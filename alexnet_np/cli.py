@@ -261,6 +261,7 @@ def study(
     label: int | None = None,
     terms: int = 12,
     out: Path | None = None,
+    near: Path | None = None,
     seed: int = 0,
 ) -> None:
     """Tell where numbers of a training step come from: every contribution, by the formula of the layer.
@@ -275,6 +276,7 @@ def study(
         label: number of the right class; what the network takes the images for unless given
         terms: how many contributions to show
         out: a page to write (.html), in which everything can be clicked, for one image
+        near: a folder of images; the page shows those whose last hidden layer is nearest to the image's
         seed: of weights and random numbers
     """
     from .study.command import show
@@ -290,6 +292,7 @@ def study(
         label=label,
         seed=seed,
         out=out,
+        near=near,
     )
 
 

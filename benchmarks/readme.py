@@ -5,9 +5,10 @@ import sys
 from math import prod
 from pathlib import Path
 
+from alexnet_np.dispatch import OPS, load_kernels
 from alexnet_np.models import VARIANTS, alexnet
 
-from .record import Measured, Row, read
+from .record import Measured, Record, Row, read
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CLASSES = {"cifar": 10, "fashion": 10, "mini": 10}
@@ -28,10 +29,9 @@ def variants() -> str:
 
 def speed(results: Path = RESULTS) -> str:
     """One row for each network and batch of the newest record: ours beside PyTorch at its best."""
-    records = [read(path) for path in sorted(results.glob("*.json"))]
-    if not records:
+    newest = newest_of(results)
+    if newest is None:
         return "No record is committed yet; `make bench` makes one."
-    newest = max(records, key=lambda record: str(record.about["date"]))
     about = newest.about
     lines = [
         f"{about['cpu']} ({about['isa']}), {newest.threads} threads, PyTorch {about['torch']}, {about['date'][:10]}; "
@@ -51,6 +51,46 @@ def speed(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+def ladder(results: Path = RESULTS) -> str:
+    """A convolution's rungs in the newest record, a row for each layer and direction of its first variant."""
+    newest = newest_of(results)
+    rows = [row for row in newest.of("operation") if row.op.startswith("conv2d")] if newest else []
+    if not rows:
+        return "No record of operations is committed yet; `make bench` makes one."
+    rows = [row for row in rows if (row.variant, row.batch) == (rows[0].variant, rows[0].batch)]
+    load_kernels()
+    names = [key for key in OPS["conv2d"].kernels if any(key in row.measured for row in rows)]
+    lines = [
+        f"`{rows[0].variant}`, batch {rows[0].batch}: milliseconds, share of the GEMM roof, error as a share of the "
+        "largest value; what runs by default is bold.",
+        "",
+        f"| layer | direction | {' | '.join(f'`{name}`' for name in names)} | PyTorch |",
+        "|" + "---|" * (len(names) + 3),
+    ]
+    for row in rows:
+        cells = [rung(row, row.measured.get(name), name == row.chosen) for name in names]
+        peer = row.best(peer=True)
+        cells.append(rung(row, row.measured[peer] if peer else None, False))
+        direction = row.op.removeprefix("conv2d").strip("_").removeprefix("backward_") or "forward"
+        lines.append(f"| {row.layer} | {direction} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rung(row: Row, measured: Measured | None, chosen: bool) -> str:
+    """A cell of the ladder."""
+    if measured is None:
+        return ""
+    error = "" if measured.error is None else f", {measured.error:.0e}"
+    cell = measured.wrong or f"{1e3 * measured.median:,.0f}, {row.share(measured):.0%}{error}"
+    return f"**{cell}**" if chosen else cell
+
+
+def newest_of(results: Path) -> Record | None:
+    """The record of the latest date; None where there is none."""
+    records = [read(path) for path in sorted(results.glob("*.json"))]
+    return max(records, key=lambda record: str(record.about["date"]), default=None)
+
+
 def images(row: Row, measured: Measured) -> str:
     """Images a second: the median, p10 … p90; or that it was wrong."""
     slow, fast = (row.batch / seconds for seconds in reversed(measured.spread))
@@ -60,7 +100,7 @@ def images(row: Row, measured: Measured) -> str:
 
 def fill(text: str) -> str:
     """The README with the lines between the markers replaced."""
-    for name, table in (("variants", variants()), ("speed", speed())):
+    for name, table in (("variants", variants()), ("speed", speed()), ("ladder", ladder())):
         text = re.sub(
             rf"(<!-- {name}:.*?-->\n).*?(<!-- end -->)",
             lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}",

@@ -1,8 +1,8 @@
 """A barrier for threads that go through the phases of one piece of work side by side, in compiled code.
 
 To `share` each phase would wake a thread each time, which takes longer than many a phase of a single image. The threads
-that wait compute nothing useful, but only for as long as the others are behind; after a while they offer their CPU to
-whoever else wants it.
+that wait compute nothing useful, but only for as long as the others are behind. After a while they offer their CPU to
+whoever else wants it; after a long while they sleep, so that what keeps another from its CPU can move to this one.
 """
 
 import os
@@ -19,9 +19,11 @@ from alexnet_np.backend import Array
 from .compiled import jit
 from .vector import INT, integer
 
+WORD = ir.IntType(32)
 LINE = 8  # int64s: what threads look at all the time has a line of the cache to itself
 GIVEN_UP = 1 << 62  # arrivals: more than there will ever be
-PATIENCE = 1 << 12  # looks before a CPU is offered
+PATIENCE, LONG = 1 << 12, 1 << 11  # looks before a CPU is offered, and offers, of half a microsecond, before sleep
+NAP = 50  # microseconds
 
 
 class Barrier:
@@ -65,12 +67,22 @@ def _arrive(_: Any, address: Any, parts: Any) -> Any:
         builder.position_at_end(again)
         seen = builder.add(builder.load(looks), integer(1))
         builder.store(seen, looks)
-        if hasattr(os, "sched_yield"):
+        if os.name == "posix":
             with builder.if_then(builder.icmp_signed(">", seen, integer(PATIENCE)), likely=False):
-                kind = ir.FunctionType(ir.IntType(32), [])
-                builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+                late = builder.icmp_signed(">", seen, integer(PATIENCE + LONG))
+                with builder.if_else(late) as (sleep, offer):
+                    with sleep:
+                        _call(builder, "usleep", ir.Constant(WORD, NAP))
+                    with offer:
+                        _call(builder, "sched_yield")
         builder.branch(look)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
+
+
+def _call(builder: Any, name: str, *arguments: Any) -> None:
+    """A function of the C library that takes ints and returns one."""
+    kind = ir.FunctionType(WORD, [WORD] * len(arguments))
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)

@@ -1,5 +1,6 @@
 """`alexnet-np study` in the terminal: a number's terms, the map, a trained network on pictures, and bad input."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,27 @@ def test_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["study", "--out", str(out), "--checkpoint", str(tmp_path / "last.safetensors")]) == 0
     assert "numbers of y are NaN or infinite" in out.read_text(encoding="utf-8")
+
+
+def test_the_nearest_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the input of the last layer, which is computed here once more; the image itself is the nearest."""
+    random, folder = np.random.default_rng(2), tmp_path / "others"
+    folder.mkdir()
+    pictures = random.integers(0, 256, (9, 32, 32, 3), np.uint8)
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    out = tmp_path / "report.html"
+    assert main(["study", str(folder / "4.png"), "--near", str(folder), "--out", str(out)]) == 0
+    about = json.loads(out.read_text(encoding="utf-8").split('type="application/json">')[1].split("</script>")[0])
+    x = pictures.transpose(0, 3, 1, 2) - pictures.mean(axis=(1, 2))[:, :, None, None]
+    model = anp.alexnet("mini", dtype=np.float64)
+    at = x / 64
+    for layer in list(model.values())[:-2]:
+        at = layer.forward(np.ascontiguousarray(at))
+    distances = np.linalg.norm(at - at[4], axis=1)
+    order = np.argsort(distances)[:6]
+    assert [name for name, *_ in about["alike"]] == [f"{i}.png" for i in order] and order[0] == 4
+    np.testing.assert_allclose([d for _, d, _ in about["alike"]], distances[order], atol=1e-12)
+    assert all(picture.startswith("data:image/png;base64,") for *_, picture in about["alike"])
+    assert main(["study", "--near", str(folder), "--summary"]) == 2
+    assert "--near looks for images to show on a page: it needs --out" in capsys.readouterr().err

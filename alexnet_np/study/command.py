@@ -15,12 +15,15 @@ from ..recording import NAMES, Recording
 from ..report import say
 from ..train import SGD, checkpoint, train_step
 from ..train.finite import NotFinite
+from ..train.prediction import image_files
 from ..whole_files import replace_whole
+from .nearest import nearest, thumbnails
 from .provenance import provenance
-from .report import page
+from .report import Alike, page
 from .terms import Index
 
 BUDGET = 8 << 30
+MOST = 500  # images of a folder that are looked at for the nearest
 STEPS, RATE = 5, 0.01  # of the short training that a page tells of
 ELEMENT = re.compile(r"(\w+)\.(\w+)\[([\d,\s]*)\]")
 
@@ -37,6 +40,7 @@ def show(
     label: int | None,
     seed: int,
     out: Path | None,
+    near: Path | None,
 ) -> None:
     """Do a step in float64, and show what was asked for. Raises ValueError where that does not exist."""
     asked = [parsed(text) for text in elements]
@@ -44,6 +48,8 @@ def show(
         raise ValueError("name an --element, such as conv2.dx[0,5,3,3], ask for the --summary, or for a page: --out")
     if out and len(images) > 1:
         raise ValueError(f"a page shows one image, got {len(images)}")
+    if near and not out:
+        raise ValueError("--near looks for images to show on a page: it needs --out")
     if terms < 1:
         raise ValueError(f"terms must be at least 1, got {terms}")
     model, pixels, classes = _network(variant, path, seed)
@@ -69,7 +75,8 @@ def show(
 
     if out:
         guesses = best(model.forward(x)[0], classes)
-        text = page(recording, f"{model.title}: a training step", about, guesses, updates(model, x, labels))
+        alike = _alike(model, pixels, x, near) if near else []
+        text = page(recording, f"{model.title}: a training step", about, guesses, updates(model, x, labels), alike)
         replace_whole(out, lambda partial: partial.write_text(text, encoding="utf-8"))
         say(f"wrote {out}, {len(text.encode()) / 2**20:.1f} MiB; open it in a browser")
 
@@ -87,6 +94,15 @@ def best(probabilities: Array, classes: Sequence[str], count: int = 5) -> list[t
     """The most probable classes of an image, best first."""
     order = np.argsort(-probabilities, kind="stable")[:count]
     return [(classes[k], float(probabilities[k])) for k in order]
+
+
+def _alike(model: Sequential, pixels: Pixels | None, x: Array, folder: Path) -> list[Alike]:
+    """The images of a folder that are nearest to x; of the first MOST of them by name."""
+    files = [Path(name) for name in image_files([str(folder)])][:MOST]
+    found = _decoded(model, pixels, files)
+    alike = nearest(model, x, _inputs(pixels, found))
+    small = thumbnails([found[i] for i, _ in alike])
+    return [(str(files[i].relative_to(folder)), d, picture) for (i, d), picture in zip(alike, small, strict=True)]
 
 
 def updates(model: Sequential, x: Array, labels: Array) -> dict[str, list[float]]:
@@ -132,13 +148,23 @@ def _pictures(model: Sequential, pixels: Pixels | None, files: Sequence[Path], s
     assert model.input_shape
     if not files:
         return np.random.default_rng(seed).standard_normal((1, *model.input_shape)), "an image of random numbers"
+    about = ", ".join(map(str, files)) + (", minus the mean" if pixels is None else "")
+    return _inputs(pixels, _decoded(model, pixels, files)), about
+
+
+def _decoded(model: Sequential, pixels: Pixels | None, files: Sequence[Path]) -> Array:
+    """uint8 images (n, C, H, W) of the size that is stored."""
+    assert model.input_shape
     shape = model.input_shape if pixels is None else pixels.mean.shape
-    found = np.stack([decode(file.read_bytes(), str(file), shape) for file in files])
-    about = ", ".join(map(str, files))
+    return np.stack([decode(file.read_bytes(), str(file), shape) for file in files])
+
+
+def _inputs(pixels: Pixels | None, images: Array) -> Array:
+    """What the network takes of them, float64."""
     if pixels is not None:
-        return np.ascontiguousarray(pixels(found), np.float64), about
-    centred = found - found.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
-    return np.ascontiguousarray(centred / 64), f"{about}, minus the mean"
+        return np.ascontiguousarray(pixels(images), np.float64)
+    centred = images - images.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
+    return np.ascontiguousarray(centred / 64)
 
 
 def _labels(model: Sequential, x: Array, label: int | None) -> Array:

@@ -34,6 +34,7 @@ HERE = Path(__file__).parent / "page"
 FILES = {"style": "page.css", "terms": "terms.js", "script": "page.js"}
 MARKED, TERMS = 12, 64  # elements of each array of a fully-connected layer, and terms of each
 BINS = 41
+Alike = tuple[str, float, str]  # an image's name, its distance, and the image as an address
 
 
 class Packed:
@@ -72,10 +73,12 @@ def page(
     about: str,
     guesses: Sequence[tuple[str, float]] = (),
     updates: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    alike: Sequence[Alike] = (),
 ) -> str:
     """The HTML of a step that `Recording.step` recorded.
 
     about: what the image is. guesses: classes and their probabilities. updates: by layer, ‖Δw‖ / ‖w‖ of some steps.
+    alike: images whose last hidden layer is near.
     Raises ValueError for more than one image or another step.
     """
     model, labels = recording.model, recording.labels
@@ -100,7 +103,9 @@ def page(
     }  # fmt: skip
     told = {
         "text": f"{about}; label {labels[0]}, loss {recording.loss:.6g}", "labels": labels.tolist(), "layers": layers,
-        "loss": loss, "guesses": [[name, _json(p)] for name, p in guesses], "marked": marked, "arrays": packed.about,
+        "loss": loss, "guesses": [[name, _json(p)] for name, p in guesses],
+        "alike": [[name, _json(distance), picture] for name, distance, picture in alike],
+        "marked": marked, "arrays": packed.about,
     }  # fmt: skip
     parts = {name: Markup((HERE / file).read_text(encoding="utf-8")) for name, file in FILES.items()}
     parts["about"] = Markup(json.dumps(told, ensure_ascii=False, allow_nan=False).replace("</", "<\\/"))

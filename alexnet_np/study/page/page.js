@@ -111,6 +111,9 @@ class Page {
       const bar = make("span", { className: "bar" }); bar.style.width = `${12 * (p ?? 0)}rem`;
       $("guesses").append(make("div", {}, make("span", { textContent: p === null ? "NaN" : `${(100 * p).toFixed(1)} %` }), bar, make("span", { textContent: name })));
     }
+    for (const [name, distance, picture] of about.alike)
+      $("alike").append(make("figure", {}, make("img", { src: picture, alt: name }), make("figcaption", { textContent: `${name}, at ${number(distance ?? NaN, 3)}` })));
+    if (about.alike.length) $("alike").prepend(make("p", { className: "faint", textContent: "the images whose last hidden layer is nearest to this one's:" }));
     const slowest = Math.max(...net.layers.map((l) => l.forward + l.backward), 1e-9);
     for (const layer of net.layers) {
       const shape = layer.y.slice(1).join("×");
