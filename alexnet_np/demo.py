@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -34,8 +35,14 @@ def run(out: Path, seed: int) -> None:
     time_operations()
     console.rule("Pictures")
     draw_filters(out / "conv1.png", {"drawn": before, "learned": trained.model["conv1"].params["weight"]})
-    for name in ("conv1.png", "run/curves.png", "run/last.safetensors", "run/metrics.jsonl"):
+    pictures, _ = split.test.read(np.arange(1))
+    Image.fromarray(np.ascontiguousarray(pictures[0].transpose(1, 2, 0))).save(out / "image.png")
+    for name in ("conv1.png", "image.png", "run/curves.png", "run/last.safetensors", "run/metrics.jsonl"):
         say(f"  {(out / name).resolve()}")
+    ask = f"alexnet-np study {out / 'image.png'} --checkpoint {out / 'run' / 'last.safetensors'}"
+    say("ask the network where a number of a training step on that image comes from:")
+    say(f"  {ask} --element conv2.dx[0,5,3,3] --trace")
+    say(f"  {ask} --out {out / 'report.html'}")
     say(f"done in {time.perf_counter() - began:.0f} s")
 
 

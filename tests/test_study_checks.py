@@ -11,6 +11,8 @@ from alexnet_np.dispatch import use
 from alexnet_np.layers import Flatten
 from alexnet_np.study.checks import check, cut
 from alexnet_np.study.seen import Seen
+from alexnet_np.study.training import train
+from alexnet_np.train import SGD, train_step
 
 
 @pytest.fixture(scope="module", params=["paper", "mini"])
@@ -65,3 +67,21 @@ def test_numbers_that_are_none_are_not_checked(recording: Any) -> None:
         assert check(Seen(recording, "relu1")) == ""
     finally:
         x[0, 0, 0, 0] = kept
+
+
+def test_a_short_training() -> None:
+    """What it tells of each step, by the steps that a trainer takes."""
+    model, other = (variant("mini") for _ in range(2))
+    x, labels = np.random.default_rng(1).standard_normal((1, *(model.input_shape or ()))), np.array([2])
+    told, sgd = train(model, x, labels, steps=3, lr=0.05), SGD(other)
+    for step in range(3):
+        w = other["conv2"].params["weight"].copy()
+        train_step(other, sgd, x, labels, 0.05)
+        change = np.linalg.norm(other["conv2"].params["weight"] - w) / np.linalg.norm(w)
+        assert told["conv2"]["‖Δw‖ / ‖w‖"][step] == pytest.approx(change, rel=1e-12)
+        assert told["conv2"]["‖w‖"][step] == pytest.approx(np.linalg.norm(w), rel=1e-12)
+        dw = other["conv2"].grads["weight"]
+        assert told["conv2"]["‖dweight‖"][step] == pytest.approx(np.linalg.norm(dw), rel=1e-12)
+    assert set(told["pool1"]) == {"‖y‖", "‖dx‖"} and told["prob"] == {}
+    model["conv2"].params["weight"][...] = np.nan
+    assert train(model, x, labels) == {}

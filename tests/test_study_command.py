@@ -96,7 +96,7 @@ def test_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "report.html"
     assert main(["study", "--out", str(out), "--label", "3"]) == 0
     text = out.read_text(encoding="utf-8")
-    assert "label 3, loss" in text and "‖Δw‖ / ‖w‖ in 5 steps" in text and text.count("<script") == 3
+    assert "label 3, loss" in text and "‖Δw‖ / ‖w‖" in text and text.count("<script") == 3
     model = anp.alexnet("mini", 7, seed=1)
     model["conv2"].params["weight"][0, 0] = np.nan
     pixels = Pixels(np.full((3, 32, 32), 100, np.float32), 1 / 70, crop=(32, 32))

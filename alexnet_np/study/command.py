@@ -13,18 +13,17 @@ from ..models import VARIANTS, alexnet
 from ..network import Sequential
 from ..recording import NAMES, Recording
 from ..report import say
-from ..train import SGD, checkpoint, train_step
-from ..train.finite import NotFinite
+from ..train import checkpoint
 from ..train.prediction import image_files
 from ..whole_files import replace_whole
 from .nearest import nearest, thumbnails
 from .provenance import provenance
 from .report import Alike, page
 from .terms import Index
+from .training import train
 
 BUDGET = 8 << 30
 MOST = 500  # images of a folder that are looked at for the nearest
-STEPS, RATE = 5, 0.01  # of the short training that a page tells of
 ELEMENT = re.compile(r"(\w+)\.(\w+)\[([\d,\s]*)\]")
 
 
@@ -76,7 +75,7 @@ def show(
     if out:
         guesses = best(model.forward(x)[0], classes)
         alike = _alike(model, pixels, x, near) if near else []
-        text = page(recording, f"{model.title}: a training step", about, guesses, updates(model, x, labels), alike)
+        text = page(recording, f"{model.title}: a training step", about, guesses, train(model, x, labels), alike)
         replace_whole(out, lambda partial: partial.write_text(text, encoding="utf-8"))
         say(f"wrote {out}, {len(text.encode()) / 2**20:.1f} MiB; open it in a browser")
 
@@ -103,24 +102,6 @@ def _alike(model: Sequential, pixels: Pixels | None, x: Array, folder: Path) -> 
     alike = nearest(model, x, _inputs(pixels, found))
     small = thumbnails([found[i] for i, _ in alike])
     return [(str(files[i].relative_to(folder)), d, picture) for (i, d), picture in zip(alike, small, strict=True)]
-
-
-def updates(model: Sequential, x: Array, labels: Array) -> dict[str, list[float]]:
-    """‖Δw‖ / ‖w‖ of each layer's weights in each of STEPS steps on the image, which change the model's weights.
-
-    Fewer steps where the loss is not finite any more: the page says where that begins.
-    """
-    sgd, found = SGD(model), dict[str, list[float]]()
-    for _ in range(STEPS):
-        before = {name: layer.params["weight"].copy() for name, layer in model.items() if "weight" in layer.params}
-        try:
-            train_step(model, sgd, x, labels, RATE)
-        except NotFinite:
-            break
-        for name, w in before.items():
-            change = float(np.linalg.norm(model[name].params["weight"] - w))
-            found.setdefault(name, []).append(change / (float(np.linalg.norm(w)) or 1.0))
-    return found
 
 
 def _network(variant: str, path: Path | None, seed: int) -> tuple[Sequential, Pixels | None, list[str]]:

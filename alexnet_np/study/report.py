@@ -29,6 +29,7 @@ from .checks import check
 from .formulas import FORMULAS, softmax
 from .provenance import provenance
 from .seen import INPUT, LOSS, Seen
+from .training import Course
 
 HERE = Path(__file__).parent / "page"
 FILES = {"style": "page.css", "terms": "terms.js", "script": "page.js"}
@@ -72,12 +73,12 @@ def page(
     title: str,
     about: str,
     guesses: Sequence[tuple[str, float]] = (),
-    updates: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    training: Mapping[str, Course] = MappingProxyType({}),
     alike: Sequence[Alike] = (),
 ) -> str:
     """The HTML of a step that `Recording.step` recorded.
 
-    about: what the image is. guesses: classes and their probabilities. updates: by layer, ‖Δw‖ / ‖w‖ of some steps.
+    about: what the image is. guesses: classes and their probabilities. training: what training.train gives.
     alike: images whose last hidden layer is near.
     Raises ValueError for more than one image or another step.
     """
@@ -90,7 +91,7 @@ def page(
     for name in names:
         seen = Seen(recording, name)
         _pack(packed, seen)
-        layers.append(_told(seen, reach.through(seen), updates.get(name, ())))
+        layers.append(_told(seen, reach.through(seen), training.get(name, {})))
         if isinstance(seen.layer, Linear):
             marked.update(_marked(seen))
     last = names[-1]
@@ -150,7 +151,7 @@ class _Reach:
         return told if seen["y"].ndim == 4 else None
 
 
-def _told(seen: Seen, reach: dict[str, list[int]] | None, updates: Sequence[float]) -> dict[str, Any]:
+def _told(seen: Seen, reach: dict[str, list[int]] | None, training: Course) -> dict[str, Any]:
     """What the page says of a layer."""
     name, layer, recording, x, y = seen.name, seen.layer, seen.recording, seen["x"], seen["y"]
     times = [recording.seconds.get((name, way), 0.0) for way in ("forward", "backward")]
@@ -166,8 +167,6 @@ def _told(seen: Seen, reach: dict[str, list[int]] | None, updates: Sequence[floa
         ("time", f"forward {1e3 * times[0]:.2f} ms, backward {1e3 * times[1]:.2f} ms"),
         *((f"norm of {what}", f"{np.linalg.norm(array.ravel()):.4g}") for what, array in arrays.items()),
     ]
-    if updates:
-        facts.append((f"‖Δw‖ / ‖w‖ in {len(updates)} steps", " → ".join(f"{ratio:.2g}" for ratio in updates)))
     return {
         "name": name, "kind": type(layer).__name__, "before": seen.before, "after": seen.after,
         "options": _options(seen), "x": list(x.shape), "y": list(y.shape),
@@ -175,7 +174,7 @@ def _told(seen: Seen, reach: dict[str, list[int]] | None, updates: Sequence[floa
         "told": "".join(f", {k} {v}" for k, v in layer.options.items()), "facts": facts,
         "time": f"{1e3 * sum(times):.1f} ms", "forward": times[0], "backward": times[1], "reach": reach,
         "texts": formulas, "formulas": list(formulas.values()), "notes": _notes(arrays),
-        "check": check(seen),
+        "check": check(seen), "training": {what: list(map(_json, numbers)) for what, numbers in training.items()},
         "histograms": {what: _histogram(array) for what, array in arrays.items()},
     }  # fmt: skip
 

@@ -103,6 +103,18 @@ function histogram({ edges, counts }) {
   return canvas;
 }
 
+// A line over the steps of a training, from 0 to its largest value.
+function course(values) {
+  const canvas = make("canvas", { width: 200, height: 60, className: "still" }), pen = canvas.getContext("2d"), most = Math.max(...values.map((v) => v ?? 0)) || 1;
+  pen.strokeStyle = pen.fillStyle = getComputedStyle(document.body).getPropertyValue("--mark"); pen.lineWidth = 2; pen.beginPath();
+  values.forEach((v, i) => {
+    const x = 6 + 188 * i / Math.max(1, values.length - 1), y = 55 - 50 * (v ?? 0) / most;
+    pen.lineTo(x, y); pen.fillRect(x - 2, y - 2, 4, 4);
+  });
+  pen.stroke();
+  return canvas;
+}
+
 class Page {
   constructor(net) {
     this.net = net; this.grids = []; this.past = []; this.now = -1;
@@ -159,6 +171,10 @@ class Page {
     if (Object.keys(layer.histograms).length) section.append(make("h3", { textContent: "How values are spread" }));
     for (const [what, h] of Object.entries(layer.histograms))
       section.append(make("figure", {}, histogram(h), make("figcaption", { textContent: `${what}: ${h.told}` })));
+    const told = Object.entries(layer.training);
+    if (told.length) section.append(make("h3", { textContent: `In a training of ${told[0][1].length} steps on this image` }));
+    for (const [what, values] of told)
+      section.append(make("figure", {}, course(values), make("figcaption", { textContent: `${what}: ${number(values[0] ?? NaN, 3)} → ${number(values.at(-1) ?? NaN, 3)}` })));
     if (layer.kind === "Conv2d") section.append(this.im2col(layer));
     this.mark();
   }
@@ -207,6 +223,9 @@ class Page {
     box.replaceChildren(make("h2", { textContent: named(layer, what, at) }), make("p", { textContent: `= ${number(this.value(layer, what, at), 6)}` }));
     const formula = this.net.layer(layer).texts[what];
     if (formula) box.append(make("code", { className: "formula", textContent: formula }));
+    const kind = this.net.layer(layer).kind, shape = this.net.layer(layer).y;
+    if (kind === "Conv2d" && what === "y") box.append(make("p", { className: "faint", textContent:
+      `In im2col: column ${at[2] * shape[3] + at[3]} of the image, whose rows are the terms after the bias, in their order; row ${at[1]} of the filters.` }));
     this.next = null;
     if (!found) box.append(make("p", { textContent: `Its weights are too many for this page. Explained are the largest elements: ` }), this.choices(layer, what));
     else {
