@@ -86,9 +86,9 @@ def rung(row: Row, measured: Measured | None, chosen: bool) -> str:
 
 
 def newest_of(results: Path) -> Record | None:
-    """The record of the latest date; None where there is none."""
+    """The record of the latest day, the fullest of that day; None where there is none."""
     records = [read(path) for path in sorted(results.glob("*.json"))]
-    return max(records, key=lambda record: str(record.about["date"]), default=None)
+    return max(records, key=lambda record: (str(record.about["date"])[:10], len(record.rows)), default=None)
 
 
 def images(row: Row, measured: Measured) -> str:
