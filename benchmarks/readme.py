@@ -5,7 +5,6 @@ import sys
 from math import prod
 from pathlib import Path
 
-from alexnet_np.dispatch import OPS, load_kernels
 from alexnet_np.models import VARIANTS, alexnet
 
 from .record import Measured, Record, Row, read
@@ -58,8 +57,11 @@ def ladder(results: Path = RESULTS) -> str:
     if not rows:
         return "No record of operations is committed yet; `make bench` makes one."
     rows = [row for row in rows if (row.variant, row.batch) == (rows[0].variant, rows[0].batch)]
-    load_kernels()
-    names = [key for key in OPS["conv2d"].kernels if any(key in row.measured for row in rows)]
+    times: dict[str, list[float]] = {}
+    for row in rows:
+        for name, measured in row.ours().items():
+            times.setdefault(name, []).append(measured.median)
+    names = sorted(times, key=lambda name: -sum(times[name]) / len(times[name]))
     lines = [
         f"`{rows[0].variant}`, batch {rows[0].batch}: milliseconds, share of the GEMM roof, error as a share of the "
         "largest value; what runs by default is bold.",
