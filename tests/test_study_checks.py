@@ -10,6 +10,7 @@ from alexnet_np import ops
 from alexnet_np.dispatch import use
 from alexnet_np.layers import Flatten
 from alexnet_np.study.checks import check, cut
+from alexnet_np.study.report import with_numbers
 from alexnet_np.study.seen import Seen
 from alexnet_np.study.training import train
 from alexnet_np.train import SGD, train_step
@@ -85,3 +86,12 @@ def test_a_short_training() -> None:
     assert set(told["pool1"]) == {"‖y‖", "‖dx‖"} and told["prob"] == {}
     model["conv2"].params["weight"][...] = np.nan
     assert train(model, x, labels) == {}
+
+
+def test_formulas_with_the_layers_numbers(recording: Any) -> None:
+    told = with_numbers(Seen(recording, "conv2"), "p·stride + r − top, c mod C/G")
+    w, options = recording["conv2", "weight"], recording.model["conv2"].options
+    assert told.endswith(f"here: p·{options['stride']} + r − {options['padding']}, c mod {w.shape[1]}")
+    assert with_numbers(Seen(recording, "relu1"), "dx = dy · [x > 0]") == "dx = dy · [x > 0]"
+    lrn = recording.model["norm1"].options
+    assert f"^(−{lrn['beta']:g})" in with_numbers(Seen(recording, "norm1"), "scale[c]^(−β)")

@@ -155,7 +155,7 @@ def _told(seen: Seen, reach: dict[str, list[int]] | None, training: Course) -> d
     """What the page says of a layer."""
     name, layer, recording, x, y = seen.name, seen.layer, seen.recording, seen["x"], seen["y"]
     times = [recording.seconds.get((name, way), 0.0) for way in ("forward", "backward")]
-    formulas = {what: str(formula.__doc__) for what, formula in FORMULAS[type(layer)].items()}
+    formulas = {what: with_numbers(seen, str(formula.__doc__)) for what, formula in FORMULAS[type(layer)].items()}
     arrays = {what: recording[name, what] for what in ("y", "dx", "weight", "dweight") if (name, what) in recording}
     weights = sum(array.size for array in layer.params.values())
     specs = recording.model.costs(len(x))[name]
@@ -177,6 +177,24 @@ def _told(seen: Seen, reach: dict[str, list[int]] | None, training: Course) -> d
         "check": check(seen), "training": {what: list(map(_json, numbers)) for what, numbers in training.items()},
         "histograms": {what: _histogram(array) for what, array in arrays.items()},
     }  # fmt: skip
+
+
+def with_numbers(seen: Seen, formula: str) -> str:
+    """The formula, and once more with this layer's numbers in it where it has any."""
+    layer, options, numbers = seen.layer, _options(seen), dict[str, object]()
+    if isinstance(layer, Conv2d):
+        (down, across), ((top, _), (left, _)) = options["stride"], options["padding"]
+        numbers = {"p·stride": f"p·{down}", "q·stride": f"q·{across}", "top": top, "left": left}
+        numbers |= {"C/G": seen["weight"].shape[1]}
+    elif isinstance(layer, LRN):
+        beta, a = options["beta"], options["alpha"] / (options["size"] if options["alpha_over_size"] else 1)
+        numbers = {"−2·a·β": f"{-2 * a * beta:.3g}", "−β−1": f"−{beta + 1:g}", "−β": f"−{beta:g}"}
+    elif isinstance(layer, Dropout):
+        numbers = {"factor": f"{options['factor']:g}"}
+    put_in = formula
+    for name, number in numbers.items():
+        put_in = put_in.replace(name, str(number))
+    return formula if put_in == formula else f"{formula}\nhere: {put_in}"
 
 
 def _options(seen: Seen) -> dict[str, Any]:

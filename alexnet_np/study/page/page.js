@@ -203,9 +203,10 @@ class Page {
     const own = new OffscreenCanvas(wide, high); own.getContext("2d").putImageData(small, 0, 0);
     const canvas = make("canvas", { width: wide * Math.min(zoom, 8), height: high * Math.min(zoom, 8), className: "still" }), pen = canvas.getContext("2d");
     pen.imageSmoothingEnabled = false; pen.drawImage(own, 0, 0, canvas.width, canvas.height);
-    const towers = this.net.layer(layer.name).options.groups > 1 ? "; the first half is the first tower's" : "";
+    const convolutions = this.net.layers.filter((l) => l.kind === "Conv2d"), next = convolutions[convolutions.indexOf(layer) + 1];
+    const towers = (layer.options.groups > 1 || next?.options.groups > 1) ? "; the first half is the first tower's" : "";
     return make("figure", {}, make("div", { className: "scroll" }, canvas), make("figcaption", { textContent:
-      colours ? `its ${K} filters in colour, each stretched to its own largest weight` : `the first input channel of ${shown} of its ${K} filters${towers}` }));
+      colours ? `its ${K} filters in colour, each stretched to its own largest weight${towers}` : `the first input channel of ${shown} of its ${K} filters${towers}` }));
   }
 
   // The tree of terms.
