@@ -52,8 +52,17 @@ function colour(t) {
   return zero.map((z, i) => z + (end[i] - z) * u);
 }
 
+// The same as whole pixels, from a table of shades.
+function scaleOfColours() {
+  const pixel = (t) => { const [r, g, b] = colour(t); return (255 << 24 | b << 16 | g << 8 | r) >>> 0; };
+  const shades = Uint32Array.from({ length: 2049 }, (_, i) => pixel(i / 1024 - 1)), nan = pixel(NaN), infinite = pixel(Infinity);
+  return (v, largest) => v !== v ? nan : v === Infinity || v === -Infinity ? infinite : shades[Math.round((largest ? v / largest : 0) * 1024) + 1024];
+}
+
 // A grid of tiles, one for each channel; `element(x, y)` tells what lies under a point.
 class Grid {
+  static kept = new Map();
+  static largest = new Map();
   constructor(net, layer, array, { zoom = 0, image = 0, still = false } = {}) {
     const a = net.array(layer, array); this.a = a; this.net = net; this.layer = layer; this.what = array; this.n = image;
     if (a.shape.length === 2) { this.W = Math.min(64, a.shape[1]); this.H = Math.ceil(a.shape[1] / this.W); this.C = 1; this.flat = a.shape[1]; }
@@ -64,23 +73,35 @@ class Grid {
     const wide = this.columns * (this.W + this.gap), high = this.rows * (this.H + this.gap);
     this.zoom = zoom || Math.max(1, Math.min(12, Math.floor(620 / wide), Math.floor(620 / high)));
     this.canvas = make("canvas", { width: wide * this.zoom, height: high * this.zoom, className: still ? "still" : "" });
-    this.largest = 0;
-    const size = a.size / a.shape[0];
-    for (let i = 0; i < size; i++) { const v = Math.abs(a.at(this.n * size + i)); if (v > this.largest && v !== Infinity) this.largest = v; }
+    const key = `${layer}.${array}`, size = a.size / a.shape[0];
+    if (!Grid.largest.has(key)) {
+      let most = 0;
+      for (let i = 0; i < size; i++) { const v = Math.abs(a.at(this.n * size + i)); if (v > most && v !== Infinity) most = v; }
+      Grid.largest.set(key, most);
+    }
+    this.largest = Grid.largest.get(key);
     this.draw();
   }
   index(c, h, w) { return this.flat ? (h * this.W + w < this.flat ? [this.n, h * this.W + w] : null) : [this.n, c, h, w]; }
   draw(selected = null) {
+    const pen = this.canvas.getContext("2d"); pen.imageSmoothingEnabled = false;
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height); pen.drawImage(this.painted(), 0, 0, this.canvas.width, this.canvas.height);
+    if (selected) this.box(selected.length === 2 ? [0, Math.floor(selected[1] / this.W), selected[1] % this.W, 1, 1] : [...selected.slice(1), 1, 1]);
+  }
+  // A pixel for each element; painted once for each of the two grounds.
+  painted() {
+    const key = `${this.layer}.${this.what} ${dark()}`;
+    if (Grid.kept.has(key)) return Grid.kept.get(key);
     const wide = this.columns * (this.W + this.gap), high = this.rows * (this.H + this.gap), small = new ImageData(wide, high);
-    for (let c = 0; c < this.C; c++) for (let h = 0; h < this.H; h++) for (let w = 0; w < this.W; w++) {
-      const at = this.index(c, h, w); if (!at) continue;
-      const v = this.a.at(this.net.place(this.a.shape, at)), x = c % this.columns * (this.W + this.gap) + w, y = Math.floor(c / this.columns) * (this.H + this.gap) + h;
-      small.data.set([...colour(this.largest ? v / this.largest : v), 255], 4 * (y * wide + x));
+    const pixels = new Uint32Array(small.data.buffer), scale = scaleOfColours(), first = this.n * this.a.size / this.a.shape[0], each = this.H * this.W, last = this.flat || this.C * each;
+    for (let i = 0; i < last; i++) {
+      const c = Math.floor(i / each), h = Math.floor(i % each / this.W), w = i % this.W;
+      const x = c % this.columns * (this.W + this.gap) + w, y = Math.floor(c / this.columns) * (this.H + this.gap) + h;
+      pixels[y * wide + x] = scale(this.a.at(first + i), this.largest);
     }
     const own = new OffscreenCanvas(wide, high); own.getContext("2d").putImageData(small, 0, 0);
-    const pen = this.canvas.getContext("2d"); pen.imageSmoothingEnabled = false;
-    pen.clearRect(0, 0, this.canvas.width, this.canvas.height); pen.drawImage(own, 0, 0, this.canvas.width, this.canvas.height);
-    if (selected) this.box(selected.length === 2 ? [0, Math.floor(selected[1] / this.W), selected[1] % this.W, 1, 1] : [...selected.slice(1), 1, 1]);
+    Grid.kept.set(key, own);
+    return own;
   }
   box([c, h, w, high, wide]) {
     const pen = this.canvas.getContext("2d"), z = this.zoom, x = (c % this.columns * (this.W + this.gap) + w) * z, y = (Math.floor(c / this.columns) * (this.H + this.gap) + h) * z;
@@ -270,12 +291,8 @@ class Page {
     const map = what === "dx" ? this.net.layer(layer).before : layer;  // a dx stands where the y of the layer before does
     const reach = map === "input" ? { size: [1, 1], jump: [1, 1], start: [0, 0] } : this.net.layer(map).reach, figure = make("figure");
     if (!reach || at.length !== 4 || what.startsWith("dw")) return figure;
-    const [, C, H, W] = about.arrays["input.y"].shape, a = this.net.array("input", "y"), small = new ImageData(W, H), zoom = Math.max(1, Math.floor(260 / W));
-    let low = Infinity, high = -Infinity;
-    for (let i = 0; i < C * H * W; i++) { const v = a.at(i); if (v < low) low = v; if (v > high) high = v; }
-    for (let h = 0; h < H; h++) for (let w = 0; w < W; w++)
-      small.data.set([0, 1, 2].map((c) => 255 * (a.at((Math.min(c, C - 1) * H + h) * W + w) - low) / (high - low || 1)).concat(255), 4 * (h * W + w));
-    const own = new OffscreenCanvas(W, H); own.getContext("2d").putImageData(small, 0, 0);
+    const [, , H, W] = about.arrays["input.y"].shape, zoom = Math.max(1, Math.floor(260 / W));
+    const own = this.photo ??= this.photograph();
     const canvas = make("canvas", { width: W * zoom, height: H * zoom, className: "still" }), pen = canvas.getContext("2d");
     pen.imageSmoothingEnabled = false; pen.drawImage(own, 0, 0, W * zoom, H * zoom);
     const [top, left] = [0, 1].map((i) => reach.start[i] + at[2 + i] * reach.jump[i]);
@@ -283,6 +300,19 @@ class Page {
     pen.strokeStyle = "#0b62c4"; pen.strokeRect(left * zoom + 1, top * zoom + 1, reach.size[1] * zoom - 2, reach.size[0] * zoom - 2);
     figure.append(canvas, make("figcaption", { textContent: `it sees rows ${top} … ${top + reach.size[0] - 1} and columns ${left} … ${left + reach.size[1] - 1} of the image` }));
     return figure;
+  }
+
+  // The image, stretched to the colours there are.
+  photograph() {
+    const [, C, H, W] = about.arrays["input.y"].shape, a = this.net.array("input", "y"), small = new ImageData(W, H);
+    let low = Infinity, high = -Infinity;
+    for (let i = 0; i < C * H * W; i++) { const v = a.at(i); if (v < low) low = v; if (v > high) high = v; }
+    for (let i = 0; i < H * W; i++) {
+      for (let c = 0; c < 3; c++) small.data[4 * i + c] = 255 * (a.at(Math.min(c, C - 1) * H * W + i) - low) / (high - low || 1);
+      small.data[4 * i + 3] = 255;
+    }
+    const own = new OffscreenCanvas(W, H); own.getContext("2d").putImageData(small, 0, 0);
+    return own;
   }
 
   mark() {

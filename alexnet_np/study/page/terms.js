@@ -55,7 +55,11 @@ class Terms {
   }
   MaxPool2d_dx([n, c, h, w]) {
     const [, , P, Q] = this.layer.y, terms = [];
-    for (let p = 0; p < P; p++) for (let q = 0; q < Q; q++) {
+    const near = (i, axis, count) => {  // windows that may hold row or column i
+      const at = i + this.o.padding[axis][0];
+      return range(Math.max(0, Math.ceil((at - this.o.size[axis] + 1) / this.o.stride[axis])), Math.min(count, Math.floor(at / this.o.stride[axis]) + 1));
+    };
+    for (const p of near(h, 0, P)) for (const q of near(w, 1, Q)) {
       const [rows, columns] = this.window(p, q);
       if (!rows.includes(h) || !columns.includes(w)) continue;
       const [i, j] = this.winner(n, c, p, q);
