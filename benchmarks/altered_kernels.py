@@ -53,7 +53,7 @@ COMPILED = (
 )  # these stay as they are
 
 # These work on addresses from end to end: altered, they would write anywhere. tests/test_winograd.py is what they have.
-ON_ADDRESSES = ("alexnet_np.kernels.conv2d.cpu_numba_winograd",)
+ON_ADDRESSES = ("alexnet_np.kernels.conv2d.cpu_numba_winograd", "alexnet_np.kernels.conv2d.cpu_numba_blocks")
 
 Rung = dict[str, Kernel]  # for each backward of an operation, the kernel to use
 

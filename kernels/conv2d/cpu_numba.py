@@ -1,9 +1,11 @@
 """The ladder of compiled convolutions, and which rung runs where none is asked for.
 
-    cpu_numba/direct    plain loops
-    cpu_numba/im2col    the columns of the whole batch, then BLAS
-    cpu_numba/columns   columns that stay in a core's cache around BLAS
-    cpu_numba/winograd  Winograd's tiles
+    cpu_numba/direct        plain loops
+    cpu_numba/im2col        the columns of the whole batch, then BLAS
+    cpu_numba/columns       columns that stay in a core's cache around BLAS
+    cpu_numba/winograd_2x2  the smallest of Winograd's tiles
+    cpu_numba/winograd      the tile that fits the map
+    cpu_numba/blocks        at a stride: pixels to channels, then Winograd's tiles
 
 Winograd's tiles run two to three times as fast where vectors of channels fill a register and there are so many tiles
 that transforming the filters pays. In float64, which is for checking, the exact sums stay.
@@ -17,7 +19,7 @@ from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair
 
-from . import cpu_numba_columns, cpu_numba_direct, cpu_numba_im2col  # noqa: F401 (they register themselves)
+from . import cpu_numba_blocks, cpu_numba_columns, cpu_numba_direct, cpu_numba_im2col, cpu_numba_winograd_2x2  # noqa: F401 (they register themselves)  # noqa: F401
 from .cpu_numba_winograd import lanes, refuses, tiles
 
 LEAST_LANES = 8  # of float32: half a register of AVX-512, a whole one of AVX2

@@ -8,6 +8,7 @@ Traffic  one more pass over x and y than channels last needs
 Change   against columns: n²/(m²r²) of the multiplications, for a rounding error some ten times as large
 """
 
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -51,9 +52,18 @@ class _Form(NamedTuple):
         return self.shape[11] * self.shape[12]
 
 
-def form(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], padding: Sides, groups: int, dtype: Any) -> _Form:
+def form(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    y: tuple[int, ...],
+    padding: Sides,
+    groups: int,
+    dtype: Any,
+    side: int | None = None,
+) -> _Form:
+    """side: of a tile's outputs; that which needs the fewest products unless given."""
     (_, C, H, W), (K, _, r, _), (P, Q), dtype = x, w, y[2:], np.dtype(dtype)
-    tile = best(r, (P, Q))
+    tile = (side, r) if side else best(r, (P, Q))
     assert tile is not None
     m, n = tile[0], tile[0] + r - 1
     down, across = -(-P // m), -(-Q // m)
@@ -69,19 +79,12 @@ def form(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], padding: Si
     )
 
 
-def refuses(window: tuple[int, ...], stride: Pair) -> str | None:
-    sizes = sorted({r for _, r in TILES})
+def refuses(window: tuple[int, ...], stride: Pair, only: int | None = None) -> str | None:
+    """Why a window at a stride is not taken; `only` windows of this side are, where it is given."""
+    sizes = [only] if only else sorted({r for _, r in TILES})
     if window[0] != window[1] or window[0] not in sizes:
         return f"a window of {window[0]} x {window[1]} is not square with side {' or '.join(map(str, sizes))}"
     return None if stride == (1, 1) else f"a stride of {stride} is not 1"
-
-
-def _refuses_w(_: Any, w: Any, *__: Any, stride: Pair, **___: Any) -> str | None:
-    return refuses(w.shape[2:], stride)
-
-
-def _refuses_shape(*_: Any, w_shape: tuple[int, ...], stride: Pair, **__: Any) -> str | None:
-    return refuses(w_shape[2:], stride)
 
 
 def tiles(r: int, outputs: Pair) -> int:
@@ -105,26 +108,34 @@ def _images_at_a_time(form: _Form, images: int, budget: int) -> int:
     return max(1, min(images, budget // form.image))
 
 
-def _u(x: Spec, w: Spec, b: Spec, **keywords: Any) -> Spec:
-    return _bytes_of_u(x.shape, w, conv2d.infer(x, w, b, **keywords)[0].shape, keywords)
+def _u(side: int | None, x: Spec, w: Spec, b: Spec, **keywords: Any) -> Spec:
+    return _bytes_of_u(side, x.shape, w, conv2d.infer(x, w, b, **keywords)[0].shape, keywords)
 
 
-def _ut(dy: Spec, w: Spec, *, x_shape: tuple[int, ...], **keywords: Any) -> Spec:
-    return _bytes_of_u(x_shape, w, dy.shape, keywords)
+def _ut(side: int | None, dy: Spec, w: Spec, *, x_shape: tuple[int, ...], **keywords: Any) -> Spec:
+    return _bytes_of_u(side, x_shape, w, dy.shape, keywords)
 
 
-def _bytes_of_u(x: tuple[int, ...], w: Spec, y: tuple[int, ...], keywords: dict[str, Any]) -> Spec:
-    f = form(x, w.shape, y, keywords["padding"], keywords["groups"], w.dtype)
+def _bytes_of_u(side: int | None, x: tuple[int, ...], w: Spec, y: tuple[int, ...], keywords: dict[str, Any]) -> Spec:
+    f = form(x, w.shape, y, keywords["padding"], keywords["groups"], w.dtype, side)
     return Spec((f.elements * f.point,), np.dtype(np.uint8))
 
 
-@conv2d.kernel("cpu_numba/winograd", workspace=_u, refuses=_refuses_w, error=ERROR)
 def forward(
-    x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, groups: int, out: Array, workspace: Array
+    side: int | None,
+    x: Array,
+    w: Array,
+    b: Array,
+    *,
+    stride: Pair,
+    padding: Sides,
+    groups: int,
+    out: Array,
+    workspace: Array,
 ) -> None:
     N, C, H, W = x.shape
     _, K, P, Q = out.shape
-    f = form(x.shape, w.shape, out.shape, padding, groups, x.dtype)
+    f = form(x.shape, w.shape, out.shape, padding, groups, x.dtype, side)
     u = workspace.ctypes.data
 
     def filters(lo: int, hi: int) -> None:
@@ -148,8 +159,8 @@ def forward(
     share(N, images)
 
 
-@conv2d_backward_data.kernel("cpu_numba/winograd", workspace=_ut, refuses=_refuses_w, error=ERROR)
 def backward_data(
+    side: int | None,
     dy: Array,
     w: Array,
     *,
@@ -162,7 +173,7 @@ def backward_data(
 ) -> None:
     N, C, H, W = x_shape
     _, K, P, Q = dy.shape
-    f = form(x_shape, w.shape, dy.shape, padding, groups, dy.dtype)
+    f = form(x_shape, w.shape, dy.shape, padding, groups, dy.dtype, side)
     ut = workspace.ctypes.data
 
     def filters(lo: int, hi: int) -> None:
@@ -192,8 +203,8 @@ def _pieces(f: _Form, images: int, itemsize: int) -> tuple[int, dict[str, int]]:
     return step, {"V, dM": _room(f, step), "dU": f.elements * f.point, "spare": _pixels(f) * itemsize}
 
 
-def _pieces_together(dy: Spec, x: Spec, *, w_shape: tuple[int, ...], **keywords: Any) -> Spec:
-    f = form(x.shape, w_shape, dy.shape, keywords["padding"], keywords["groups"], dy.dtype)
+def _pieces_together(side: int | None, dy: Spec, x: Spec, *, w_shape: tuple[int, ...], **keywords: Any) -> Spec:
+    f = form(x.shape, w_shape, dy.shape, keywords["padding"], keywords["groups"], dy.dtype, side)
     sizes = _pieces(f, x.shape[0], dy.dtype.itemsize)[1].values()
     return Spec((sum(map(_whole_lines, sizes)),), np.dtype(np.uint8))
 
@@ -202,8 +213,8 @@ def _whole_lines(size: int) -> int:
     return -(-size // 64) * 64
 
 
-@conv2d_backward_weights.kernel("cpu_numba/winograd", workspace=_pieces_together, refuses=_refuses_shape, error=ERROR)
 def backward_weights(
+    side: int | None,
     dy: Array,
     x: Array,
     *,
@@ -217,7 +228,7 @@ def backward_weights(
     dw, db = out
     N, C, H, W = x.shape
     _, K, P, Q = dy.shape
-    f = form(x.shape, w_shape, dy.shape, padding, groups, dy.dtype)
+    f = form(x.shape, w_shape, dy.shape, padding, groups, dy.dtype, side)
     step, sizes = _pieces(f, N, dy.itemsize)
     ends = list(accumulate(map(_whole_lines, sizes.values())))
     at = {
@@ -260,3 +271,25 @@ def backward_weights(
         winograd_weights.to_dw(f.tile, f.vector, w_shape[2], du, dw, taps, f.point, groups, lo, hi, False)
 
     share(C, filters)
+
+
+def rung(key: str, side: int | None, error: float, only: int | None = None) -> None:
+    """Register all three directions with tiles of this side, for filters of one side only where it is given."""
+
+    def refuses_w(_: Any, w: Any, *__: Any, stride: Pair, **___: Any) -> str | None:
+        return refuses(w.shape[2:], stride, only)
+
+    def refuses_shape(*_: Any, w_shape: tuple[int, ...], stride: Pair, **__: Any) -> str | None:
+        return refuses(w_shape[2:], stride, only)
+
+    for op, body, workspace, why in (
+        (conv2d, forward, _u, refuses_w),
+        (conv2d_backward_data, backward_data, _ut, refuses_w),
+        (conv2d_backward_weights, backward_weights, _pieces_together, refuses_shape),
+    ):
+        made: Any = partial(body, side)
+        made.__module__, made.__name__ = body.__module__, body.__name__  # as a plain function would have them
+        op.kernel(key, workspace=partial(workspace, side), refuses=why, error=error)(made)
+
+
+rung("cpu_numba/winograd", None, ERROR)
