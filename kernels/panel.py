@@ -1,4 +1,4 @@
-"""Matrix products held in registers: C (+)= A·B, with B's columns in panels of four vectors.
+"""Matrix products held in registers: C (+)= A·B, with B's columns in panels of WIDTH vectors.
 
 Math     C[i,j] (+)= Σ_k A[i,k]·B[k,j]
 Shapes   A (m, k) with any two strides, so that A and Aᵀ cost the same; B (k, n) and C (m, n) with contiguous rows, n a
@@ -6,8 +6,8 @@ Shapes   A (m, k) with any two strides, so that A and Aᵀ cost the same; B (k, 
 Threads  none: a serial core, for a thread's share of a larger whole
 Traffic  a piece of a panel of B stays in the first cache for all rows of A, the next one on its way. Nothing is
          copied where whoever makes B packs it
-Change   against BLAS: no packing inside, so that small m and k run at full rate too. 6 × 4 vectors of C stay in 24
-         registers over all k; each step loads 4 vectors of B, and 6 numbers of A into every lane
+Change   against BLAS: no packing inside, so that small m and k run at full rate too. 6 × WIDTH vectors of C stay in
+         registers over all k; each step loads WIDTH vectors of B, and 6 numbers of A into every lane
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from numba.extending import intrinsic
 
 from .compiled import jit
 from .static import StaticType
-from .vector import INT, Vectors, integer
+from .vector import INT, REGISTER_BYTES, Vectors, each, integer
 
 Ask = Callable[[Any], None]  # writes the code that asks for memory in a step
 ROWS = 6  # of C in registers
 LINE = 64  # bytes that a cache loads at once
-WIDTH = 4  # vectors in a row of them: a panel
+WIDTH = 4 if REGISTER_BYTES == 64 else 2  # vectors in a row of them, a panel: AVX-512 has 32 registers, others 16
 # Terms that are summed in registers before they are added to C. Sums of sums: in one chain the rounding of 384 terms
 # would be most of the error of a Winograd tile. And a piece of a panel fits the first cache.
 PIECE = 128
@@ -40,27 +40,17 @@ def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add, soon=0, line
     n counts vectors. soon: where the `lines` begin that are needed after this product; they are asked for meanwhile.
     """
     size = vector_bytes(vector)
-    share = lines // ((n + 3) // 4 * ((k + PIECE - 1) // PIECE)) + (lines > 0)
-    for j in range(0, n, 4):
-        columns, width = c + j * size, min(n - j, 4)
+    share = lines // ((n + WIDTH - 1) // WIDTH * ((k + PIECE - 1) // PIECE)) + (lines > 0)
+    for j in range(0, n, WIDTH):
+        columns, width = c + j * size, min(n - j, WIDTH)
         panel, b_k = (b + j * size, b_row) if b_row else (b + j * size * k, width * size)
         for begin in range(0, k, PIECE):
             left, right, terms, adds = a + begin * a_k, panel + begin * b_k, min(PIECE, k - begin), add + begin
             later, right_k = right + terms * b_k, b_k
             if b_row and m >= PACKED_FROM:
                 right, right_k = packed(vector, right, b_k, terms, width), width * size
-            if width == 4:
-                _strip(vector, 4, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
-                       share)  # fmt: skip
-            elif width == 3:
-                _strip(vector, 3, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
-                       share)  # fmt: skip
-            elif width == 2:
-                _strip(vector, 2, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
-                       share)  # fmt: skip
-            else:
-                _strip(vector, 1, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
-                       share)  # fmt: skip
+            _strip(vector, width, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
+                   share)  # fmt: skip
             soon += share * LINE
 
 
@@ -119,13 +109,12 @@ def zero(_: Any, vector: Any, address: Any, count: Any) -> Any:
 def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
            k: Any, add: Any, later: Any, later_k: Any, soon: Any, soon_lines: Any) -> Any:  # fmt: skip
     """A panel of C: all its rows, ROWS at a time. Meanwhile the next piece of B is asked for: it begins at `later`."""
-    if not isinstance(vector, StaticType) or not isinstance(width, types.IntegerLiteral):
+    if not isinstance(vector, StaticType):
         return None
 
-    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, _, a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k, soon, soon_lines = arguments
-        v = Vectors(builder, *vector.value)
-        columns = width.literal_value
+    def strip(v: Vectors, columns: int, arguments: Any) -> None:
+        a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k, soon, soon_lines = arguments
+        builder = v.builder
         lines = integer(max(1, columns * v.bytes // LINE))
         # Lines of the next piece for each tile of C, of which there are at most m/6 + 1.
         tiles = builder.add(builder.sdiv(m, integer(ROWS)), integer(1))
@@ -149,16 +138,27 @@ def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any
             _tile(v, rows, columns, (tile_of_a, a_row, a_k), (b, b_k), (tile_of_c, c_row), k, add, asked)
 
         by_rows(builder, m, tile)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        v = Vectors(builder, *vector.value)
+        by_width(builder, arguments[1], lambda columns: strip(v, columns, arguments[2:]))
         return context.get_dummy_value()
 
-    return types.void(vector, width, *[types.int64] * 14), generate
+    return types.void(vector, *[types.int64] * 15), generate
+
+
+def by_width(builder: Any, width: Any, panel: Callable[[int], None]) -> None:
+    """The code of panel(width), for a width that is known when it runs."""
+    for columns in range(1, WIDTH + 1):
+        with builder.if_then(builder.icmp_signed("==", width, integer(columns))):
+            panel(columns)
 
 
 def by_rows(builder: Any, m: Any, tile: Callable[[Any, int], None]) -> None:
     """The code of tile(first, rows) for all of m rows, ROWS at a time and then those that are left."""
     whole = builder.sdiv(m, integer(ROWS))
-    with cgutils.for_range(builder, whole) as loop:
-        tile(builder.mul(loop.index, integer(ROWS)), ROWS)
+    with each(builder, integer(0), whole) as index:
+        tile(builder.mul(index, integer(ROWS)), ROWS)
     done = builder.mul(whole, integer(ROWS))
     left = builder.sub(m, done)
     for rows in range(1, ROWS):
@@ -170,14 +170,14 @@ def _tile(v: Vectors, rows: int, width: int, a: Any, b: Any, c: Any, k: Any, add
     """The code of `rows` × `width` vectors of C."""
     builder = v.builder
     places = [[v.at(v.at(c[0], builder.mul(c[1], integer(i))), j * v.bytes) for j in range(width)] for i in range(rows)]
-    each = [(i, j) for i in range(rows) for j in range(width)]
+    every = [(i, j) for i in range(rows) for j in range(width)]
     sums = products(v, rows, width, a, b, k, asked)
     with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (adding, writing):
         with adding:
-            for i, j in each:
+            for i, j in every:
                 v.store(builder.fadd(v.load(places[i][j]), builder.load(sums[i][j])), places[i][j])
         with writing:
-            for i, j in each:
+            for i, j in every:
                 v.store(builder.load(sums[i][j]), places[i][j])
 
 
@@ -191,8 +191,8 @@ def products(
     """
     builder = v.builder
     sums = [[cgutils.alloca_once(builder, v.type) for _ in range(width)] for _ in range(rows)]
-    each = [(i, j) for i in range(rows) for j in range(width)]
-    for i, j in each:
+    every = [(i, j) for i in range(rows) for j in range(width)]
+    for i, j in every:
         builder.store(v.constant(0), sums[i][j])
     starts = [v.at(a[0], builder.mul(a[1], integer(i))) for i in range(rows)]
 
@@ -201,17 +201,18 @@ def products(
         column = builder.mul(number, a[2])
         vectors = [v.load(v.at(row, j * v.bytes)) for j in range(width)]
         numbers = [v.splat(v.at(start, column)) for start in starts]
-        for i, j in each:
+        for i, j in every:
             builder.store(v.fma(numbers[i], vectors[j], builder.load(sums[i][j])), sums[i][j])
 
-    begin = integer(0)
-    for count, ask in asked or []:
-        end = builder.add(begin, count)
-        end = builder.select(builder.icmp_signed("<", end, k), end, k)
-        with cgutils.for_range_slice(builder, begin, end, integer(1), INT) as (index, _):
-            ask(builder.sub(index, begin))
-            step(index)
-        begin = end
-    with cgutils.for_range_slice(builder, begin, k, integer(1), INT) as (index, _):
+    ends = [integer(0)]
+    for count, _ in asked or []:
+        ends.append(builder.add(ends[-1], count))
+    with each(builder, integer(0), k) as index:
+        if asked:
+            with builder.if_then(builder.icmp_signed("<", index, ends[-1]), likely=False):
+                for (_, ask), begin, end in zip(asked, ends, ends[1:], strict=False):
+                    within = builder.icmp_unsigned("<", builder.sub(index, begin), builder.sub(end, begin))
+                    with builder.if_then(within):
+                        ask(builder.sub(index, begin))
         step(index)
     return sums

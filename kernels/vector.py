@@ -5,7 +5,8 @@ of LLVM code: a function marked @intrinsic that takes a Static and addresses. `V
 with. Addresses are integers, in bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -130,3 +131,23 @@ class Vectors:
 def integer(value: int) -> Any:
     """An int as a constant of the code."""
     return ir.Constant(INT, value)
+
+
+@contextmanager
+def each(builder: Any, begin: Any, end: Any) -> Iterator[Any]:
+    """for index in range(begin, end), as code that LLVM is told not to unroll: a body that fills the registers gains
+    nothing from it, and takes several times as long to compile."""
+    before, looped, after = builder.block, builder.append_basic_block("each"), builder.append_basic_block("after")
+    builder.cbranch(builder.icmp_signed("<", begin, end), looped, after)
+    builder.position_at_end(looped)
+    index = builder.phi(INT)
+    index.add_incoming(begin, before)
+    yield index
+    following = builder.add(index, integer(1), flags=["nsw"])
+    index.add_incoming(following, builder.block)
+    again = builder.cbranch(builder.icmp_signed("<", following, end), looped, after)
+    hint = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
+    loop = builder.module.add_metadata([hint, integer(len(builder.module.metadata))])
+    loop.operands = [loop, hint]  # a loop's metadata names itself first, so that no two loops share one
+    again.set_metadata("llvm.loop", loop)
+    builder.position_at_end(after)

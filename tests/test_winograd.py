@@ -8,7 +8,7 @@ import pytest
 import alexnet_np as anp
 from alexnet_np import ops
 from alexnet_np.kernels.conv2d.tiles import TILES, best, matrices
-from alexnet_np.kernels.panel import matmul
+from alexnet_np.kernels.panel import WIDTH, matmul
 from alexnet_np.kernels.static import Static
 from alexnet_np.kernels.vector import lanes
 
@@ -115,7 +115,7 @@ def test_matrix_product(m: int, k: int, n: int, dtype: Any) -> None:
     random = np.random.default_rng(m)
     a, b = random.standard_normal((m, k)).astype(dtype), random.standard_normal((k, n)).astype(dtype)
     item, width = a.itemsize, lanes(dtype, n)
-    vector, panel = Static(item, width), 4 * width
+    vector, panel = Static(item, width), WIDTH * width
     packed = np.concatenate([b[:, j : j + panel].ravel() for j in range(0, n, panel)])
     transposed = np.ascontiguousarray(a.T)
     expected, tolerance = a.astype(np.float64) @ b, 50 * k * np.finfo(dtype).eps

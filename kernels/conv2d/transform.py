@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..static import StaticType
-from ..vector import Vectors, integer
+from ..vector import Vectors, each, integer
 from .tiles import matrices
 
 
@@ -93,8 +92,8 @@ def transform(
 
         window = map_places(source if form.from_map else target, spare)
         masks = map_places(extra, spare) if name == "dy" and with_relu else None
-        with cgutils.for_range(builder, vectors) as loop:
-            offset = builder.mul(loop.index, integer(v.bytes))
+        with each(builder, integer(0), vectors) as index:
+            offset = builder.mul(index, integer(v.bytes))
 
             def far(base: Any, size: int) -> list[list[Any]]:
                 start = builder.add(base, offset)

@@ -1,14 +1,14 @@
 """Filters to Winograd's U, and dU back to filters.
 
 Math     U = G w Gᵀ for each pair of channels; dw = Gᵀ dU G
-Shapes   w, dw (K, C/G, r, r); U (n², G, C/G, K/G), packed in panels of four vectors of output channels;
+Shapes   w, dw (K, C/G, r, r); U (n², G, C/G, K/G), packed in panels of WIDTH vectors of output channels;
          Uᵀ (n², G, K/G, C/G), packed in panels of input channels; dU (n², G, C/G, K/G), not packed
 Threads  none: for the input channels (U, dw) or the output channels (Uᵀ) first … last, counted over groups
 Traffic  w once for each; n²/r² times as much written
 """
 
 from ..compiled import jit
-from ..panel import item_bytes, vector_bytes
+from ..panel import WIDTH, item_bytes, vector_bytes
 from .transform import transform
 
 
@@ -61,5 +61,5 @@ def to_dw(tile, vector, r, du, dw, buffer, point, groups, first, last, add):  # 
 @jit
 def packed(row, column, rows, columns, size):  # type: ignore[no-untyped-def]
     """Where a vector of a (rows, columns · lanes) matrix lies once it is packed: bytes from its beginning."""
-    panel = column // 4 * 4
-    return (panel * rows + row * min(4, columns - panel) + column - panel) * size
+    panel = column // WIDTH * WIDTH
+    return (panel * rows + row * min(WIDTH, columns - panel) + column - panel) * size

@@ -12,20 +12,19 @@ Change   against the backwards and sgd_momentum_ one after the other: 4 in place
 from typing import Any
 
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..compiled import jit
-from ..panel import LINE, ROWS, WIDTH, by_rows, item_bytes, products, vector_bytes, zero
+from ..panel import LINE, ROWS, WIDTH, by_rows, by_width, item_bytes, products, vector_bytes, zero
 from ..static import StaticType
-from ..vector import Vectors, integer
+from ..vector import Vectors, each, integer
 
 BLOCK = 8 * ROWS  # rows of w that a panel of x, once it is in the first cache, is used for
 
 
 @jit
 def pack_columns(x, lanes, first, last, packed):  # type: ignore[no-untyped-def]
-    """The panels first … last of x (N, C): of four vectors each, one behind the other, into `packed` (N · C)."""
+    """The panels first … last of x (N, C): of WIDTH vectors each, one behind the other, into `packed` (N · C)."""
     N, C = x.shape
     for panel in range(first, last):
         begin = panel * WIDTH * lanes
@@ -74,30 +73,22 @@ def backward(vector, dy, x, dx, w, v, N, K, C, first, last, lr, momentum, decay)
         zero(vector, dx + begin * size * N, (end - begin) * N)
     for k in range(0, K, BLOCK):
         rows, left = min(BLOCK, K - k), dy + k * N * item
-        for j in range(first * WIDTH, min(last * WIDTH, C), 4):
-            packed, at, width = j * size * N, k * row + j * size, min(C - j, 4)
+        for j in range(first * WIDTH, min(last * WIDTH, C), WIDTH):
+            packed, at, width = j * size * N, k * row + j * size, min(C - j, WIDTH)
             to = dx + packed if dx else 0
-            if width == 4:
-                _strip(vector, 4, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
-            elif width == 3:
-                _strip(vector, 3, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
-            elif width == 2:
-                _strip(vector, 2, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
-            else:
-                _strip(vector, 1, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
+            _strip(vector, width, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
 
 
 @intrinsic
 def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v: Any, row: Any, N: Any, m: Any, lr: Any,
            momentum: Any, decay: Any) -> Any:  # fmt: skip
     """One panel of a block: its part of dx, then its step; ROWS of its rows at a time."""
-    if not isinstance(vector, StaticType) or not isinstance(width, types.IntegerLiteral):
+    if not isinstance(vector, StaticType):
         return None
-    columns = width.literal_value
 
-    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, _, dy, x, dx, w, v, row, N, m, *rates = arguments
-        vectors = Vectors(builder, *vector.value)
+    def strip(vectors: Vectors, columns: int, arguments: Any) -> None:
+        dy, x, dx, w, v, row, N, m, *rates = arguments
+        builder = vectors.builder
         item, wide = vectors.itemsize, columns * vectors.bytes
         lines = max(1, wide // LINE)
         lr, momentum, decay = (vectors.everywhere(rate) for rate in rates)
@@ -113,11 +104,11 @@ def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v:
         def to_dx(first: Any, rows: int) -> None:
             tile = [[vectors.load(builder.add(w, place)) for place in of_row] for of_row in places(first, rows)]
             left = numbers(first)
-            with cgutils.for_range(builder, N) as loop:
-                of_image = builder.add(left, builder.mul(loop.index, integer(ROWS * item)))
+            with each(builder, integer(0), N) as index:
+                of_image = builder.add(left, builder.mul(index, integer(ROWS * item)))
                 factors = [vectors.splat(vectors.at(of_image, i * item)) for i in range(rows)]
                 for j in range(columns):
-                    target = vectors.at(builder.add(dx, builder.mul(loop.index, integer(wide))), j * vectors.bytes)
+                    target = vectors.at(builder.add(dx, builder.mul(index, integer(wide))), j * vectors.bytes)
                     total = vectors.load(target)
                     for i in range(rows):
                         total = vectors.fma(factors[i], tile[i][j], total)
@@ -145,6 +136,10 @@ def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v:
         with builder.if_then(builder.icmp_signed("!=", dx, integer(0))):
             by_rows(builder, m, to_dx)
         by_rows(builder, m, step)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        vectors = Vectors(builder, *vector.value)
+        by_width(builder, arguments[1], lambda columns: strip(vectors, columns, arguments[2:]))
         return context.get_dummy_value()
 
-    return types.void(vector, width, *[types.int64] * 8, *[types.float64] * 3), generate
+    return types.void(vector, *[types.int64] * 9, *[types.float64] * 3), generate

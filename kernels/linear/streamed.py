@@ -34,7 +34,7 @@ def piece(N: int, C: int, lanes: int, itemsize: int) -> int:
 
 @jit
 def pack_transposed(x, lanes, piece, first, last, packed):  # type: ignore[no-untyped-def]
-    """xᵀ of the pieces first … last, each of `piece` features, in panels of four vectors of images; 0 past the batch.
+    """xᵀ of the pieces first … last, each of `piece` features, in panels of WIDTH vectors of images; 0 past the batch.
 
     x (N, C); packed: flat, C · (N rounded up to vectors).
     """
@@ -43,8 +43,8 @@ def pack_transposed(x, lanes, piece, first, last, packed):  # type: ignore[no-un
     for number in range(first, last):
         begin = number * piece
         features = min(piece, C - begin)
-        for j in range(0, wide, 4 * lanes):
-            width = min(4 * lanes, wide - j)
+        for j in range(0, wide, WIDTH * lanes):
+            width = min(WIDTH * lanes, wide - j)
             panel = packed[begin * wide + j * features :]
             for n in range(width):
                 for c in range(features):
