@@ -64,8 +64,8 @@ _TABLE: tuple[tuple[str, str, str, Callable[[], str | None]], ...] = (
     ("emu_numba", "cpu", "the gpu_numba kernels in Numba's simulator", _needs_simulator),
 )
 
-# A backend's kernels are its own files, except that CuPy runs the NumPy bodies.
-BODIES = {"gpu_cupy": "cpu_numpy"}
+# A backend's kernels are its own files, except that CuPy runs the NumPy bodies, and the emulators the GPU's.
+BODIES = {"gpu_cupy": "cpu_numpy", "emu_cuda": "gpu_cuda", "emu_numba": "gpu_numba"}
 
 BACKENDS = {
     name: Backend(name, device, summary, missing, BODIES.get(name, name)) for name, device, summary, missing in _TABLE

@@ -229,7 +229,7 @@ class Op(Operation):
         self.find(key)
         backend = backend_of(key)
         choice = self.choices.get(backend.bodies) if key == backend.name else None
-        return choice(*specs, **keywords) if choice else key
+        return backend.name + choice(*specs, **keywords)[len(backend.bodies) :] if choice else key
 
     def find(self, key: str) -> Kernel | None:
         """The kernel registered under `key`, its file loaded first; None where there is none."""
@@ -246,7 +246,7 @@ class Op(Operation):
         if why := backend.missing():
             return why
         kernel = self.find(key)
-        if kernel is None and key in self.choices and not specs:
+        if kernel is None and backend_of(key).bodies in self.choices and key == backend.name and not specs:
             return None
         if kernel is None:
             return "it has no such kernel"

@@ -1,0 +1,28 @@
+// Softmax and its backward: a block for each row.
+//
+// Math     y = exp(x − max x) / Σ exp(x − max x);  dx = y · (dy − Σ dy·y)
+// Shapes   x, y, dy, dx (N, K)
+// Threads  grid N, block 128; a thread has every 128th class
+// Traffic  x and y once from memory; a row comes from the cache when it is read again
+// Change   against one thread for a row: 128 of them, whose sums meet by shuffles
+#include "../cuda/common.cuh"
+#include "../cuda/exponential.cuh"
+
+template <class T> __global__ void softmax(const T* x, T* y, int K) {
+  x += (long long)blockIdx.x * K;
+  y += (long long)blockIdx.x * K;
+  T largest = minus_infinity<T>(), total = T(0);
+  for (int k = threadIdx.x; k < K; k += blockDim.x) largest = Larger::of(x[k], largest);
+  largest = over_block<Larger>(largest, minus_infinity<T>());
+  for (int k = threadIdx.x; k < K; k += blockDim.x) total += exponential(x[k] - largest);
+  total = over_block<Sum>(total, T(0));
+  for (int k = threadIdx.x; k < K; k += blockDim.x) y[k] = exponential(x[k] - largest) / total;
+}
+
+template <class T> __global__ void softmax_backward(const T* dy, const T* y, T* dx, int K) {
+  long long row = (long long)blockIdx.x * K;
+  T sum = T(0);
+  for (int k = threadIdx.x; k < K; k += blockDim.x) sum += dy[row + k] * y[row + k];
+  sum = over_block<Sum>(sum, T(0));
+  for (int k = threadIdx.x; k < K; k += blockDim.x) dx[row + k] = y[row + k] * (dy[row + k] - sum);
+}

@@ -1,0 +1,32 @@
+"""Softmax and cross-entropy in CUDA C++: gpu_cuda.cu says how."""
+
+from typing import Any
+
+import numpy as np
+
+from alexnet_np.backend import Array
+from alexnet_np.operation import Spec
+from alexnet_np.ops import softmax_cross_entropy, softmax_cross_entropy_backward
+
+from ..cuda.source import BLOCK, Source, blocks
+
+SOURCE = Source(__file__, "gpu_cuda.cu", ["row_losses<{T}>", "mean<{T}>", "cross_entropy_backward<{T}>"])
+ROW = 128  # threads
+
+
+def _losses(logits: Spec, labels: Spec, **_: Any) -> Spec:
+    return Spec(logits.shape[:1], logits.dtype, logits.device)
+
+
+@softmax_cross_entropy.kernel("gpu_cuda", workspace=_losses)
+def forward(logits: Array, labels: Array, *, out: tuple[Array, Array], workspace: Array) -> None:
+    (loss, probs), (N, K) = out, logits.shape
+    labels = labels.astype(np.int64, copy=False)
+    SOURCE.launch("row_losses<{T}>", (N,), (ROW,), logits, labels, workspace, probs, K)
+    SOURCE.launch("mean<{T}>", (1,), (ROW,), workspace, loss, N)
+
+
+@softmax_cross_entropy_backward.kernel("gpu_cuda")
+def backward(probs: Array, labels: Array, *, out: Array) -> None:
+    labels, (N, K) = labels.astype(np.int64, copy=False), probs.shape
+    SOURCE.launch("cross_entropy_backward<{T}>", blocks(probs.size), (BLOCK,), probs, labels, out, N, K)
