@@ -9,7 +9,11 @@
 // A Row is what is known of k, a Column of n: a thread works each out once for many elements.
 #pragma once
 
-struct Conv { int N, C, H, W, K, R, S, P, Q, down, across, top, left, groups, splits; };
+struct Conv {
+  int N, C, H, W, K, R, S;
+  unsigned P, Q, down, across;
+  int top, left, groups, splits;
+};
 
 // Where a block of the grid stands: z counts groups and, within them, parts of the sum over k.
 struct Part {
@@ -74,10 +78,9 @@ template <class T> struct Data {
     return w + (((long long)(group * filters + k.filter) * M + m) * s.R + k.r) * s.S + k.s;
   }
   __device__ const T* right(const Row& k, const Column& n) const {
-    int h = n.h - k.r, w = n.w - k.s;
-    if (h < 0 || w < 0 || h % s.down || w % s.across) return nullptr;
-    int p = h / s.down, q = w / s.across;
-    return p < s.P && q < s.Q ? dy + n.at + ((long long)k.filter * s.P + p) * s.Q + q : nullptr;
+    unsigned h = n.h - k.r, w = n.w - k.s, p = h / s.down, q = w / s.across;  // far too large where negative
+    bool there = p < s.P && q < s.Q && p * s.down == h && q * s.across == w;
+    return there ? dy + n.at + ((long long)k.filter * s.P + p) * s.Q + q : nullptr;
   }
   __device__ long long place(int m, int n) const {
     int pixels = s.H * s.W;

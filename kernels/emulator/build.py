@@ -22,7 +22,9 @@ PLAIN = ("-O2",)
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all")
 QUIET = ("-Wall", "-Wno-unknown-pragmas", "-Wno-unused", "-Wno-attributes")
 
-EXTERN = re.compile(r"\bextern\s+__shared__\s+(?:__attribute__\s*\(\([^;]*?\)\)\s*)?((?:\w+\s+)*?\w+)\s+(\w+)\s*\[\s*\]\s*;")
+EXTERN = re.compile(
+    r"\bextern\s+__shared__\s+(?:__attribute__\s*\(\([^;]*?\)\)\s*)?((?:\w+\s+)*?\w+)\s+(\w+)\s*\[\s*\]\s*;"
+)
 KERNEL = re.compile(r"(?:template\s*<([^<>]*)>\s*)?(?:extern\s+\"C\"\s+)?__global__\s+void\s+(\w+)\s*\(([^)]*)\)")
 
 

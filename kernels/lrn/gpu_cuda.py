@@ -12,7 +12,9 @@ from ..cuda.source import BLOCK, Source, blocks
 
 SIZES = 3, 5  # of a window that registers hold
 CHANNELS, PIXELS = 16, 128  # of a thread, of a block: as gpu_cuda.cu has them
-SOURCE = Source(__file__, "gpu_cuda.cu", [f"{name}<{{T}}, {size}>" for name in ("lrn", "lrn_backward") for size in SIZES])
+SOURCE = Source(
+    __file__, "gpu_cuda.cu", [f"{name}<{{T}}, {size}>" for name in ("lrn", "lrn_backward") for size in SIZES]
+)
 PLAIN = Source(__file__, "gpu_cuda_plain.cu", ["lrn_plain<{T}>", "lrn_plain_backward<{T}>"])
 Numbers = tuple[Any, ...]
 

@@ -16,9 +16,7 @@ SOURCE = Source(__file__, "gpu_cuda.cu", ["maxpool2d<{T}>", "maxpool2d_backward<
 def _windows(x: tuple[int, ...], y: tuple[int, ...], size: Pair, stride: Pair, padding: Sides) -> Any:
     H, W, P, Q = *x[2:], *y[2:]
     R, S, down, across = *size, *stride
-    return structure(
-        H=H, W=W, P=P, Q=Q, R=R, S=S, down=down, across=across, top=padding[0][0], left=padding[1][0]
-    )
+    return structure(H=H, W=W, P=P, Q=Q, R=R, S=S, down=down, across=across, top=padding[0][0], left=padding[1][0])
 
 
 @maxpool2d.kernel("gpu_cuda")

@@ -24,8 +24,8 @@ template <class T> __global__ void sgd_momentum(T* w, T* v, const T* g, long lon
   step(w, v, g, n, lr, momentum, decay);
 }
 
-// The learning rate is read when the kernel runs, from an array of type R.
-template <class T, class R>
-__global__ void sgd_momentum_from(T* w, T* v, const T* g, long long n, const R* lr, T momentum, T decay) {
-  step(w, v, g, n, T(lr[0]), momentum, decay);
+// The learning rate is read when the kernel runs: a captured graph takes the next one from there.
+template <class T>
+__global__ void sgd_momentum_from(T* w, T* v, const T* g, long long n, const T* lr, T momentum, T decay) {
+  step(w, v, g, n, lr[0], momentum, decay);
 }

@@ -1,0 +1,84 @@
+"""Matrix products on the GPU: the rungs that convolution and the linear layers share, their grids and split sums."""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alexnet_np.backend import Array
+from alexnet_np.operation import Spec
+
+from .source import BLOCK, Source, blocks
+
+BLOCKS = 264  # that fill a GPU of 132 processors twice
+TERMS = 256  # of a sum over k that are worth a block
+MOST_BLOCKS = 65535  # of a grid, along y and along z
+MOST = 2**31 - 1  # what an int counts
+
+FLOAT, BOTH = (np.float32,), (np.float32, np.float64)
+# How many times the error of the definition in float a rung may have: TF32 has 10 of 23 bits.
+ERRORS = {"tf32": 2.0**13, "tf32x3": 4.0}
+SUMS = Source(__file__, "sums.cu", ["sum_splits<{T}>"])
+
+Product = tuple[int, int, int]  # rows and columns of C, terms of each of its sums
+
+
+class Rung(NamedTuple):
+    """A .cu file with a kernel for each of an operation's products.
+
+    threads: of a block. tile: of C, for a block; 0 where a thread has one element, and no sum is split. along_rows:
+    whether neighbouring threads have neighbouring rows of C, not columns.
+    """
+
+    source: Source
+    threads: int
+    tile: int
+    along_rows: bool = False
+
+    def splits(self, product: Product, groups: int = 1) -> int:
+        """Parts into which the sum over k is split: where C has too few tiles to fill a GPU."""
+        if not self.tile:
+            return 1
+        rows, columns, terms = product
+        there = -(-rows // self.tile) * -(-columns // self.tile) * groups
+        return max(1, min(BLOCKS // there, terms // TERMS, MOST_BLOCKS // groups))
+
+    def grid(self, product: Product, z: int) -> tuple[int, int, int]:
+        rows, columns, _ = product
+        if self.tile:
+            return -(-columns // self.tile), -(-rows // self.tile), z
+        quick, slow = (rows, columns) if self.along_rows else (columns, rows)
+        return -(-quick // self.threads), min(slow, MOST_BLOCKS), z
+
+    def refusal(self, dtype: Any, *products: Product) -> str | None:
+        if dtype not in self.source.types:
+            return f"it computes in {', '.join(map(str, self.source.types))}, not in {dtype}"
+        for product in products:
+            if max(product) > MOST or (self.tile and product[0] > MOST_BLOCKS * self.tile):
+                return f"a product of {product} rows, columns and terms is more than a grid or an int counts"
+        return None
+
+    def workspace(self, product: Product, out: tuple[int, ...], like: Spec, groups: int = 1) -> Spec:
+        """Room for the parts of a split sum; a single element where it is not split."""
+        splits = self.splits(product, groups)
+        return Spec((splits, prod(out)) if splits > 1 else (1, 1), like.dtype, like.device)
+
+    def launch(
+        self,
+        name: str,
+        product: Product,
+        arrays: tuple[Array, ...],
+        out: Array,
+        workspace: Array,
+        *parameters: Any,
+        groups: int = 1,
+        bias: tuple[Array, int] | None = None,
+    ) -> None:
+        """One product into `out`, through `workspace` where its sum is split; then the bias, (b, elements for each)."""
+        splits = self.splits(product, groups)
+        to, grid = workspace if splits > 1 else out, self.grid(product, groups * splits)
+        self.source.launch(name, grid, (self.threads,), *arrays, to, *parameters)
+        if splits > 1:
+            b, pixels = bias or (arrays[0], 1)
+            rest = np.int64(out.size), splits, pixels, b.size if bias else 0
+            SUMS.launch("sum_splits<{T}>", blocks(out.size), (BLOCK,), workspace, b, out, *rest)
