@@ -25,7 +25,7 @@ setup(
     package_dir={f"alexnet_np.{top}": top for top in TOP_LEVEL},
     package_data={
         "alexnet_np": ["py.typed", "gradient_check/*.html", "study/page/*", "train/recipes/*.toml"],
-        "alexnet_np.kernels": ["**/*.cu", "**/*.cuh"],
+        "alexnet_np.kernels": ["**/*.cu", "**/*.cuh", "**/*.h"],
     },
     install_requires=[
         "numpy>=2,<2.6",
@@ -62,6 +62,8 @@ setup(
             "scipy>=1.11",
             "ruff==0.17.6",
             "mypy==2.4.1",
+            # Its compilers make machine code for GPUs that are not there.
+            "numba-cuda[cu13]>=0.30",
         ],
     },
     entry_points={"console_scripts": ["alexnet-np = alexnet_np.cli:main"]},

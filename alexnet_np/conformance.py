@@ -7,11 +7,12 @@ tolerance is measured, not guessed.
 
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from .backend import Array
+from .backend import BACKENDS, Array, backend_of, device_of
 from .dispatch import NoKernel, Op, trace, use
 from .ops.cases import Case, cases, named_outputs
 
@@ -48,15 +49,36 @@ def poisoned(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.full(shape, np.nan if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
 
 
+def runnable(op: Op, *backends: str) -> list[str]:
+    """The keys of the operation's kernels as these backends run them, of those that can run here; all unless given."""
+    op.overview()  # loads them
+    return [
+        name + key[len(backend.bodies) :]
+        for name, backend in BACKENDS.items()
+        if name in (backends or BACKENDS) and backend.missing() is None
+        for key in op.kernels
+        if key.partition("/")[0] == backend.bodies
+    ]
+
+
+def brought(array: Array, device: str) -> Array:
+    """A copy of the array on the device, 'cpu' or 'gpu'."""
+    if device_of(array) == device:
+        return array.copy()
+    return import_module("cupy").asarray(array) if device == "gpu" else array.get()
+
+
 def run(op: Op, key: str, case: Case) -> dict[str, Array]:
-    """The kernel's outputs by name, in poisoned buffers. Raises Nonconforming where it changes an input."""
-    arrays = [a.copy() for a in case.arrays]
+    """The kernel's outputs by name, from poisoned buffers. Raises Nonconforming where it changes an input."""
+    device = backend_of(key).device
+    arrays = [brought(a, device) for a in case.arrays]
     with use(**{op.name: key}), trace() as calls:
         call = op.resolve(*map(op.spec, op.inputs, arrays), **case.keywords)
-        out = tuple(poisoned(spec.shape, spec.dtype) for spec in call.outputs)
-        scratch = poisoned(call.workspace.shape, call.workspace.dtype) if call.workspace else None
+        out = tuple(brought(poisoned(spec.shape, spec.dtype), device) for spec in call.outputs)
+        scratch = brought(poisoned(call.workspace.shape, call.workspace.dtype), device) if call.workspace else None
         op(*arrays, out=(out if len(out) > 1 else out[0]) if out else None, workspace=scratch, **case.keywords)
     assert calls[-1].kernel == call.key == key
+    arrays, out = [brought(a, "cpu") for a in arrays], tuple(brought(a, "cpu") for a in out)
     for name, before, after in zip(op.inputs, case.arrays, arrays, strict=True):
         if name not in op.inplace and not np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
             raise Nonconforming(f"{op.name} {key}, case {case.name!r}: it changes its input {name}")

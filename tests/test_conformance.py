@@ -10,11 +10,12 @@ import pytest
 
 import alexnet_np as anp
 from alexnet_np import ops
-from alexnet_np.conformance import Nonconforming, accepted, check_kernel, run
+from alexnet_np.conformance import Nonconforming, accepted, check_kernel, run, runnable
 from alexnet_np.dispatch import OPS, Op
 from alexnet_np.ops.cases import cases
 
-KERNELS = [(op, key) for op in anp.load_kernels().values() for key in op.kernels]
+# Those of the CPU; test_gpu_kernels.py has the others.
+KERNELS = [(op, key) for op in anp.load_kernels().values() for key in runnable(op, "cpu_numpy", "cpu_numba")]
 # Those that BLAS's own threads compute are as BLAS is.
 COMPILED = [(op, key) for op, key in KERNELS if key.startswith("cpu_numba") and key != "cpu_numba/im2col"]
 DTYPES = [np.float32, np.float64]

@@ -20,7 +20,7 @@ from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
 
-from ..cuda.product import BOTH, ERRORS, FLOAT, Product, Rung
+from ..cuda.product import BOTH, CHAIN, ERRORS, FLOAT, Product, Rung
 from ..cuda.source import BLOCK, Source, structure
 
 NAMES = ["forward<{T}>", "data<{T}>", "weights<{T}>"]
@@ -97,7 +97,7 @@ def _options(name: str, rung: Rung, of: Callable[..., Shape], key: str) -> dict[
         shape = of(*specs, **keywords)
         return rung.workspace(shape.product(name), shape.out(name), specs[0], shape.groups)
 
-    return {"refuses": refuses, "workspace": workspace, "error": ERRORS.get(key, 2.0)}
+    return {"refuses": refuses, "workspace": workspace, "error": ERRORS.get(key, CHAIN)}
 
 
 def _run(rung: Rung, name: str, shape: Shape, arrays: Any, out: Array, workspace: Array, bias: Any = None) -> None:

@@ -1,23 +1,18 @@
 """Every kernel compiled for real GPUs, on a machine without one: registers, spills, shared memory, and the PTX.
 
-By nvcc, which is asked for `nvcc` on the path or in CUDA_HOME.
+By NVRTC, as CuPy does it; it comes with the package cuda-bindings (extra `dev`), and needs no driver.
 """
 
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..emulator.build import BuildError
 
 ARCHITECTURES = "sm_80", "sm_90"
 REPORT = re.compile(
-    r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores.*?Used (\d+) registers(.*?)\n",
-    re.DOTALL,
+    r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers([^\n]*)", re.DOTALL
 )
 
 
@@ -32,39 +27,36 @@ class Compiled(NamedTuple):
     ptx: str
 
 
-def nvcc() -> str | None:
-    """The compiler, or None where there is none."""
-    home = os.environ.get("CUDA_HOME")
-    return shutil.which("nvcc") or (shutil.which(f"{home}/bin/nvcc") if home else None)
-
-
 def compile_kernels(file: Path, names: Sequence[str], architecture: str) -> list[Compiled]:
-    """The kernels `names` (name expressions) of a .cu file, in that order. Raises BuildError with nvcc's words."""
-    with TemporaryDirectory() as folder:
-        source, ptx = Path(folder) / "source.cu", Path(folder) / "source.ptx"
-        lines = [f"template __global__ decltype({name}) {name};\n" if "<" in name else "" for name in names]
-        source.write_text(f'#include "{file.resolve()}"\n' + "".join(lines))
-        said = _run(["-cubin", "-Xptxas", "-v", "-o", f"{folder}/source.cubin"], source, file, architecture)
-        _run(["-ptx", "-o", str(ptx)], source, file, architecture)
-        texts = dict(re.findall(r"\.entry (\w+)\((.*?)\n\}", ptx.read_text(), re.DOTALL))
+    """The kernels `names` (name expressions) of a .cu file. Raises BuildError with the compiler's words."""
+    from cuda.bindings import nvrtc
+
+    def done(result: Any) -> Any:
+        status, *values = result
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            raise BuildError(f"{file.name} does not compile for {architecture}: {status}")
+        return values[0] if values else None
+
+    def text(size: Any, get: Any) -> str:
+        room = b" " * done(size(program))
+        done(get(program, room))
+        return room.rstrip(b" \0").decode()
+
+    program = done(nvrtc.nvrtcCreateProgram(file.read_bytes(), file.name.encode(), 0, [], []))
+    for name in names:
+        done(nvrtc.nvrtcAddNameExpression(program, name.encode()))
+    options = [f"-arch={architecture}", "-std=c++17", f"-I{file.resolve().parent}", "--ptxas-options=-v"]
+    status = nvrtc.nvrtcCompileProgram(program, len(options), [option.encode() for option in options])
+    log = text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
+    if status[0] != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise BuildError(f"{file.name} does not compile for {architecture}: {log[:2000]}")
+    reports = {name: rest for name, *rest in REPORT.findall(log)}
+    entries = dict(re.findall(r"\.entry (\w+)\((.*?)\n\}", text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX), re.DOTALL))
     found = []
-    for mangled, _, spills, registers, rest in REPORT.findall(said):
+    for name in names:
+        mangled = done(nvrtc.nvrtcGetLoweredName(program, name.encode())).decode()
+        spills, registers, rest = reports[mangled]
         shared = re.search(r"(\d+) bytes smem", rest)
-        text = texts[mangled]
-        found.append(
-            Compiled(mangled, architecture, int(registers), int(spills), int(shared[1]) if shared else 0, text)
-        )
-    if len(found) != len(names):
-        raise BuildError(f"{file.name}: nvcc made {len(found)} kernels of {len(names)}")
+        size = int(shared[1]) if shared else 0
+        found.append(Compiled(name, architecture, int(registers), int(spills), size, entries[mangled]))
     return found
-
-
-def _run(arguments: Sequence[str], source: Path, file: Path, architecture: str) -> str:
-    program = nvcc()
-    if program is None:
-        raise FileNotFoundError("nvcc is not installed")
-    options = ["-std=c++17", f"-arch={architecture}", *arguments, str(source)]
-    done = subprocess.run([program, *options], capture_output=True, text=True)
-    if done.returncode:
-        raise BuildError(f"{file.name} does not compile for {architecture}: {done.stderr[:2000]}")
-    return done.stderr

@@ -16,8 +16,9 @@ MOST_BLOCKS = 65535  # of a grid, along y and along z
 MOST = 2**31 - 1  # what an int counts
 
 FLOAT, BOTH = (np.float32,), (np.float32, np.float64)
-# How many times the error of the definition in float a rung may have: TF32 has 10 of 23 bits.
-ERRORS = {"tf32": 2.0**13, "tf32x3": 4.0}
+# How many times the error of the definition a rung may have: sums in one chain, and TF32's 10 of 23 bits.
+CHAIN = 4.0
+ERRORS = {"tiled": 2.0, "tf32": 2.0**13}
 SUMS = Source(__file__, "sums.cu", ["sum_splits<{T}>"])
 
 Product = tuple[int, int, int]  # rows and columns of C, terms of each of its sums

@@ -88,7 +88,7 @@ inline void wait_for_copies(size_t pending) {
     for (size_t i = 0; i < me->groups.front(); i++) {
       Copy c = me->copies.front();
       me->copies.pop_front();
-      memcpy(c.to, c.from, c.bytes);
+      if (c.bytes) memcpy(c.to, c.from, c.bytes);
       memset(c.to + c.bytes, 0, c.total - c.bytes);
     }
     me->groups.pop_front();

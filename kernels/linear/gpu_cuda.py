@@ -6,7 +6,7 @@ from alexnet_np.backend import Array
 from alexnet_np.operation import Spec
 from alexnet_np.ops import linear, linear_backward_data, linear_backward_weights
 
-from ..cuda.product import BOTH, ERRORS, FLOAT, Product, Rung
+from ..cuda.product import BOTH, CHAIN, ERRORS, FLOAT, Product, Rung
 from ..cuda.source import BLOCK, Source, blocks
 
 NAMES = ["forward<{T}>", "data<{T}>", "weights<{T}>"]
@@ -43,7 +43,7 @@ def _options(rung: Rung, of: Any, key: str) -> dict[str, Any]:
     return {
         "refuses": lambda *specs: rung.refusal(specs[0].dtype, of(*specs)[0]),
         "workspace": lambda *specs: rung.workspace(*of(*specs), specs[0]),
-        "error": ERRORS.get(key, 2.0),
+        "error": ERRORS.get(key, CHAIN),
     }
 
 
