@@ -11,12 +11,11 @@ Change   each rung against the one before: shared memory; registers. gpu_cuda go
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 from numba import from_dtype
 
-from .numba_cuda import TILE, cuda, kernel, launch, over
+from .numba_cuda import TILE, cuda, kernel, launch, over, per_dtype
 
 SIDE = 2 * TILE  # of the register rung's tiles
 PART = 16  # terms: sums of sums round less than one long chain
@@ -66,7 +65,7 @@ def tiled(problem: Problem, sizes: int) -> Rung:
     """As naive; a block loads what all its threads need once."""
     left, right, store, extent = problem
 
-    @cache
+    @per_dtype
     def made(dtype: Any) -> Any:
         number = from_dtype(dtype)
 
@@ -104,7 +103,7 @@ def registers(problem: Problem, sizes: int) -> Rung:
     """As tiled; a thread has 2 × 2 elements of C, and two products for each load from shared memory."""
     left, right, store, extent = problem
 
-    @cache
+    @per_dtype
     def made(dtype: Any) -> Any:
         number = from_dtype(dtype)
 

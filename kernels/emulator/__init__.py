@@ -1,4 +1,4 @@
-"""CUDA C++ on a CPU: a `.cu` file compiled by g++, its threads run one after another, and what goes wrong told in words.
+"""CUDA C++ on a CPU: a `.cu` file compiled by g++, run thread by thread, and what goes wrong told in words.
 
     types.h     qualifiers, vector types, arithmetic, atomics
     memory.h    arrays between forbidden pages; shared memory full of poison

@@ -59,7 +59,7 @@ class Library:
         self._signatures: dict[str, list[int]] = {}
 
     def launch(self, name: str, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int = 0) -> int:
-        """Run the kernel; how many barriers were passed, over all blocks. Arrays that are not writeable stay as they are.
+        """Run the kernel; how many barriers were passed, over all blocks. Read-only arrays stay as they are.
 
         args: contiguous arrays; NumPy numbers (a Python int is a C int) and structures, as arrays of shape ().
         Raises KernelFault for what went wrong in it, TypeError for arguments that it does not take.

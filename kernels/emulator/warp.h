@@ -98,7 +98,6 @@ inline void wait_for_copies(size_t pending) {
 }  // namespace emu
 
 #define __syncwarp(...) (void)emu::exchange(emu::full_mask(__VA_ARGS__), 0, "__syncwarp", __LINE__)
-#define __activemask() (emu::warps[emu::current->warp].live)
 #define __ballot_sync(mask, p) emu::ballot(mask, !!(p), "__ballot_sync", __LINE__)
 #define __any_sync(mask, p) (emu::ballot(mask, !!(p), "__any_sync", __LINE__) != 0)
 #define __all_sync(mask, p) (emu::ballot(mask, !(p), "__all_sync", __LINE__) == 0)

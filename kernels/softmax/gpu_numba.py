@@ -8,19 +8,18 @@ Change   against one thread for a row: 128 of them, whose sums meet in shared me
 """
 
 import math
-from functools import cache
 from typing import Any
 
 from alexnet_np.backend import Array
 from alexnet_np.ops import softmax, softmax_backward
 
-from ..numba_cuda import ROW, cuda, kernel, launch
+from ..numba_cuda import ROW, cuda, kernel, launch, per_dtype
 from ..numba_sums import folds
 
 ROWS = "float32[:, ::1]"
 
 
-@cache
+@per_dtype
 def _kernels(dtype: Any) -> tuple[Any, Any]:
     total, largest = folds(dtype)
 

@@ -9,20 +9,19 @@ Change   against one thread for a row: 128 of them. The mean is summed in one or
 """
 
 import math
-from functools import cache
 from typing import Any
 
 from alexnet_np.backend import Array
 from alexnet_np.operation import Spec
 from alexnet_np.ops import softmax_cross_entropy, softmax_cross_entropy_backward
 
-from ..numba_cuda import ROW, cuda, kernel, launch, over
+from ..numba_cuda import ROW, cuda, kernel, launch, over, per_dtype
 from ..numba_sums import folds
 
 ROWS, LABELS, LOSSES = "float32[:, ::1]", "int64[::1]", "float32[::1]"
 
 
-@cache
+@per_dtype
 def _kernels(dtype: Any) -> tuple[Any, Any]:
     total, largest = folds(dtype)
 
