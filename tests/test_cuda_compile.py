@@ -62,7 +62,8 @@ if __name__ == "__main__":
 
     def slip(x, y):  # type: ignore[no-untyped-def]
         total = 0.0
-        total += x[0]
+        for i in range(x.size):
+            total += x[i]
         y[0] = total
 
     row = types.float32[::1]

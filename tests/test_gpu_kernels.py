@@ -36,7 +36,7 @@ def combinations(*backends: str) -> list[Any]:
 
 def smallest(op: Op) -> Case:
     """The case with the fewest operations that is more than one of everything."""
-    more = [c for c in cases(op) if all(a.size > 1 for a in c.arrays)]
+    more = [c for c in cases(op) if all(a.size > 1 and np.isfinite(a).all() for a in c.arrays)]
     return min(more, key=lambda case: op.cost(*case.arrays, **case.keywords).flops)
 
 

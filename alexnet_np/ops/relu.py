@@ -55,5 +55,6 @@ def _(dy: Spec, y: Spec) -> int:
 def _(draw: Any) -> Iterator[tuple[str, dict[str, Array], dict[str, Any]]]:
     yield "images", {"x": draw(2, 3, 5, 7)}, {}
     yield "a row", {"x": draw(1, 1)}, {}
+    yield "three beyond a multiple of four", {"x": draw(5, 7)}, {}
     yield "infinite and NaN", {"x": np.array([np.inf, -np.inf, np.nan, 1, -1, 0], draw.dtype)}, {}
     yield "exact zeros", {"x": draw(4, 9, values=3)}, {}

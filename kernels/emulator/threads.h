@@ -1,7 +1,8 @@
 // A block's threads as fibers: each runs until it waits for others, then the next one does.
 //
 // Blocks come one after another, in an order that the seed decides, as it does that of the threads: 0 ascending,
-// 1 descending, else shuffled. A kernel without races gives the same bits in each.
+// 1 descending, else shuffled. With 0 the threads take turns; else the first that can go on does, so that a warp runs
+// as far ahead of the others as it may. A kernel without races gives the same bits in each.
 #pragma once
 #include <csetjmp>
 #include <cstdarg>
@@ -67,6 +68,8 @@ static void** entry_arguments;
 static std::vector<Array> arrays;
 static int at_barrier, barrier_line, barrier_sum, barrier_turn, barrier_result[2];
 static size_t barriers_passed;
+static bool released;  // threads that waited may go on
+static unsigned launch_seed;
 
 [[noreturn]] inline void fail(const char* format, ...) {
   int n = 0;
@@ -94,6 +97,7 @@ inline void release_barrier() {
   barrier_result[barrier_turn & 1] = barrier_sum;
   barrier_turn++;
   barriers_passed++;
+  released = true;
   at_barrier = barrier_sum = 0;
   for (size_t i = 0; i < count; i++)
     if (threads[i]->state == AT_BARRIER) threads[i]->state = READY;
@@ -196,8 +200,10 @@ inline int run_block() {
       moved = true;
       current = t;
       threadIdx = t->index;
+      released = false;
       if (resume(t) == 2) return 1;
       left -= t->state == DONE;
+      if (released && launch_seed) break;  // and begin again with the first
     }
     if (left && !moved) {
       current = nullptr;
@@ -323,6 +329,7 @@ inline int run(void (*kernel)(void**), const Launch& launch) {
   gridDim = dim3(launch.grid[0], launch.grid[1], launch.grid[2]);
   blockDim = dim3(launch.block[0], launch.block[1], launch.block[2]);
   entry = kernel;
+  launch_seed = launch.seed;
   make_fibers(count);
   warps.assign((count + 31) / 32, Warp{});
   order = numbers(count, launch.seed);
