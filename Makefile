@@ -4,7 +4,7 @@ BIN := .venv/bin
 # A test on each core, so BLAS gets one thread in each: two of its threads that wait for a busy core lose milliseconds.
 PYTEST := ALEXNET_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test setup check study bench clean
+.PHONY: demo test setup check study bench gpu-test clean
 
 demo: .venv/run
 	$(BIN)/alexnet-np demo
@@ -40,6 +40,11 @@ study: .venv/dev
 bench: setup
 	$(BIN)/alexnet-np bench
 	$(BIN)/python -m alexnet_np.benchmarks.readme
+
+# On a machine with a GPU: every kernel through CuPy and Numba, and the emulator beside the hardware.
+gpu-test: .venv/dev
+	$(BIN)/python -m pip install --quiet --editable .[dev,cuda13]
+	$(BIN)/python -m pytest tests/test_gpu_kernels.py -k "gpu"
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

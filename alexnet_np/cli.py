@@ -344,6 +344,36 @@ def bench(
         raise SystemExit(1)
 
 
+def emulate(
+    file: tyro.conf.Positional[Path],
+    kernel: tyro.conf.Positional[str] = "",
+    grid: tuple[int, ...] = (1,),
+    block: tuple[int, ...] = (32,),
+    args: tuple[str, ...] = (),
+    shared: int = 0,
+    seed: int = 0,
+) -> None:
+    """Run a CUDA C++ kernel on the CPU, in several orders of its threads, and say what is wrong with it.
+
+    Args:
+        file: a .cu file; alone, its kernels are listed
+        kernel: the kernel, as 'name' or 'name<float>'; exit code 1 where something is wrong
+        grid: blocks, up to three numbers
+        block: threads of a block, up to three numbers
+        args: what the kernel takes: 'float32[8,100]' (random), 'float32[100]=0', '5', 'int64:5' or 'float32:0.5'
+        shared: bytes of dynamic shared memory
+        seed: of the random numbers
+    """
+    from .kernels.emulator import command
+
+    lines, right = (
+        command.told(file, kernel, grid, block, args, shared, seed) if kernel else (command.listed(file), True)
+    )
+    print(*lines, sep="\n")
+    if not right:
+        raise SystemExit(1)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "info": info,
     "demo": demo,
@@ -354,6 +384,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "gradcheck": gradcheck,
     "study": study,
     "bench": bench,
+    "emulate": emulate,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alexnet_np.cli import main
 from alexnet_np.kernels.emulator.build import BuildError, build, kernels
 from alexnet_np.kernels.emulator.examine import examine
 from alexnet_np.kernels.emulator.launch import KernelFault, Library, seed
@@ -103,3 +104,33 @@ def test_kernels_of_a_file_are_listed() -> None:
     found = kernels(FAULTY)
     assert list(found) == ["right", *FOUND]
     assert found["right"] == ("", "const float* x, float* y, int n")
+
+
+RIGHT = ["right", "--grid", "2", "--block", "64", "--args", "float32[100]", "float32[100]=0", "100"]
+
+
+def test_the_command_lists_and_runs_kernels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emulate", str(FAULTY)]) == 0
+    assert capsys.readouterr().out.startswith("right(const float* x, float* y, int n)\nmissing_barrier(")
+    assert main(["emulate", str(FAULTY), *RIGHT]) == 0
+    said = capsys.readouterr().out
+    assert "2 blocks of 64 threads, 2 warps" in said and "2 barriers passed, 1 in each block" in said
+    assert said.endswith("nothing wrong in 4 orders of its threads\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["emulate", str(FAULTY), "race", *RIGHT[1:]])
+    assert ended.value.code == 1 and "a barrier or a wait is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["absent.cu"], "absent.cu is no file"),
+        ([str(FAULTY), "wrong"], "has no kernel 'wrong'; it has right, missing_barrier"),
+        ([str(FAULTY), *RIGHT[:-1]], "right takes 3 arguments, got 2"),
+        ([str(FAULTY), *RIGHT[:-1], "floot[3]"], "cannot read the argument 'floot[3]'"),
+    ],
+)
+def test_bad_input_to_the_command(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emulate", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
