@@ -26,10 +26,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_info() -> None:
+def test_info(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On a machine without g++ and without the simulator; what is missing is told for each backend."""
+    monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
     text = run("info")
     for shown in ("conv2d_backward_weights", "sgd_momentum_", "numba", "gpu_cuda", "NUMBA_ENABLE_CUDASIM=1 is not set"):
         assert shown in text
+    assert "g++ is not installed" in text
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -1,6 +1,7 @@
 """Kernels for the GPU: in the emulator and in Numba's simulator everywhere, and on the GPU where there is one."""
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -126,6 +127,28 @@ def test_a_shared_kernel_is_asked_for_by_its_own_backend(op: Op) -> None:
     with anp.use("emu_cuda"), anp.trace() as calls:
         op(*(a.copy() for a in case.arrays), **case.keywords)
     assert calls[0].kernel.partition("/")[0] == "emu_cuda"
+
+
+@pytest.mark.parametrize(
+    ("backend", "missing", "said"),
+    [
+        ("emu_cuda", "PATH", "g++ is not installed"),
+        ("emu_numba", "NUMBA_ENABLE_CUDASIM", "NUMBA_ENABLE_CUDASIM=1 is not set"),
+    ],
+)
+def test_what_is_missing_is_named(backend: str, missing: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(missing, "")
+    for op in OPERATIONS:
+        op.changed()
+    x = np.ones((2, 3), np.float32)
+    with anp.use(backend), pytest.raises(NoKernel, match=re.escape(said)):
+        anp.ops.relu(x)
+    np.testing.assert_array_equal(anp.ops.relu(x), x)
+    with anp.use(backend, missing="warn"), pytest.warns(RuntimeWarning, match=re.escape(said)):
+        np.testing.assert_array_equal(anp.ops.relu(x), x)
+    monkeypatch.undo()
+    for op in OPERATIONS:
+        op.changed()
 
 
 def test_mini_trains_in_the_emulator_as_in_numpy() -> None:
