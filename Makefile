@@ -44,7 +44,7 @@ bench: setup
 # On a machine with a GPU: every kernel through CuPy and Numba, and the emulator beside the hardware.
 gpu-test: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable .[dev,cuda13]
-	$(BIN)/python -m pytest tests/test_gpu_kernels.py -k "gpu"
+	$(BIN)/python -m pytest tests/test_gpu_kernels.py
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

@@ -26,6 +26,7 @@ unsigned = (
 LEAST = 1 << 15  # elements that are worth a thread
 LEAST_MOVED = 1 << 19  # where no more is done with each than to move it: as long as it takes to wake a thread
 HERE = Path(__file__).parent
+ON_GPU = "cuda", "emulator"  # folders, of which nothing is compiled here
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -64,8 +65,9 @@ class _Stored(IndexDataCacheFile):  # type: ignore[misc]
 
 @cache
 def _sources() -> str:
-    """What all kernels' source texts come to in one number."""
-    return sha256(b"".join(file.read_bytes() for file in sorted(HERE.rglob("*.py")))).hexdigest()
+    """What the source texts of all kernels for the CPU come to in one number."""
+    files = (f for f in HERE.rglob("*.py") if not f.name.startswith(("gpu_", "numba_")) and f.parent.name not in ON_GPU)
+    return sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 class _Announcement(event.Listener):  # type: ignore[misc]
