@@ -30,6 +30,15 @@ constexpr unsigned char SLACK = 0xA5;  // in what is left of an array's pages
 constexpr unsigned char POISON[] = {0xFF, 0x7F, 0x81};  // shared memory, by seed: NaN and −1; 3.4e38; −4.8e-38
 inline size_t whole_pages(size_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
 
+inline char* map_pages(size_t length) {
+  void* pages = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) {
+    fprintf(stderr, "the emulator gets no %zu bytes of memory\n", length);
+    abort();
+  }
+  return static_cast<char*>(pages);
+}
+
 // An array argument: the caller's memory, and its copy for the launch.
 struct Array {
   char* theirs;
@@ -47,7 +56,7 @@ struct Array {
     pages = copy = static_cast<char*>(malloc(bytes ? bytes : 1));
 #else
     length = whole_pages(bytes ? bytes : 1) + 2 * PAGE;
-    pages = static_cast<char*>(mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    pages = map_pages(length);
     mprotect(pages, PAGE, PROT_NONE);
     mprotect(pages + length - PAGE, PAGE, PROT_NONE);
     memset(pages + PAGE, SLACK, length - 2 * PAGE);
@@ -106,7 +115,7 @@ inline void poison(const Block& block, unsigned seed) {
 // So many bytes that end at a forbidden page.
 inline Block make_dynamic(size_t bytes) {
   size_t length = whole_pages(bytes ? bytes : 1) + PAGE;
-  char* pages = static_cast<char*>(mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* pages = map_pages(length);
   mprotect(pages + length - PAGE, PAGE, PROT_NONE);
   dynamic_pages = {pages, length};
   dynamic_start = pages + length - PAGE - (bytes + 15) / 16 * 16;

@@ -147,11 +147,7 @@ EMU_SWITCH void start(ucontext_t* context) {
 
 inline void make_fibers(size_t wanted) {
   static char* stacks = nullptr;
-  if (!stacks) {
-    stacks = static_cast<char*>(mmap(nullptr, MOST_THREADS * whole_pages(STACK), PROT_READ | PROT_WRITE,
-                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    for (unsigned i = 0; i < MOST_THREADS; i++) mprotect(stacks + i * whole_pages(STACK), PAGE, PROT_NONE);
-  }
+  if (!stacks) stacks = map_pages(MOST_THREADS * STACK);  // one mapping: a process may have some 65,000 of them
   if (broken) {
     for (Thread* t : threads) delete t;
     threads.clear();
@@ -162,8 +158,8 @@ inline void make_fibers(size_t wanted) {
     threads.push_back(new Thread{});
     ucontext_t context;
     getcontext(&context);
-    context.uc_stack.ss_sp = stacks + i * whole_pages(STACK) + PAGE;
-    context.uc_stack.ss_size = STACK - PAGE;
+    context.uc_stack.ss_sp = stacks + i * STACK;
+    context.uc_stack.ss_size = STACK;
     context.uc_link = nullptr;
     makecontext(&context, run_fiber, 0);
     current = threads[i];
