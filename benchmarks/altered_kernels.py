@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_np import load_kernels, use
-from alexnet_np.backend import Array
+from alexnet_np.backend import BEST, Array
 from alexnet_np.dispatch import OPS, Op
 from alexnet_np.operation import Kernel
 
@@ -67,10 +67,11 @@ class Family(NamedTuple):
 
 
 def families() -> Iterator[Family]:
-    """One for each file of backward kernels of a backend that can run here."""
+    """One for each file of backward kernels of a backend of the CPU; those for the GPU stand in other languages."""
     for op in [op for op in load_kernels().values() if op.backward]:
         bodies: dict[tuple[str, str], list[Any]] = {}
-        for kernel in (kernel for name in op.backward for kernel in OPS[name].kernels.values()):
+        kernels = [k for name in op.backward for k in OPS[name].kernels.values() if k.key.startswith(BEST["cpu"])]
+        for kernel in kernels:
             parts = (kernel.body, kernel.workspace, kernel.prepare)
             file = kernel.body.__module__, kernel.key.partition("/")[0]
             bodies.setdefault(file, []).extend(part for part in parts if part)
