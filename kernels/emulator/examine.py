@@ -38,12 +38,18 @@ def examine(
                 faults.append(str(fault))
         else:
             results.append(copies)
-    for i, first in enumerate(results[0] if results else []):
-        if isinstance(first, np.ndarray) and any(first.tobytes() != other[i].tobytes() for other in results[1:]):
-            differ = np.array([[a != b for a, b in zip(first.flat, o[i].flat, strict=True)] for o in results[1:]])
-            at = np.argwhere(differ.any(axis=0)).ravel()
+    for i, first in enumerate(results[0] if len(results) > 1 else []):
+        if not isinstance(first, np.ndarray) or not first.ndim:
+            continue
+        differ = np.any([_bytes(first) != _bytes(other[i]) for other in results[1:]], axis=(0, 2))
+        if at := np.flatnonzero(differ).tolist():
             faults.append(
-                f"{name}: {len(at)} elements of argument {i}, the first is {at[0] if len(at) else 0}, depend on the "
-                "order of the threads or on shared memory that nobody wrote: a barrier or a wait is missing"
+                f"{name}: {len(at)} elements of argument {i}, the first is {at[0]}, depend on the order of the threads "
+                "or on shared memory that nobody wrote: a barrier or a wait is missing"
             )
     return Findings(faults, barriers, results[-1] if results else list(args))
+
+
+def _bytes(array: Any) -> Any:
+    """The array's elements as rows of bytes: a NaN is the same as itself there."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(array.size, array.itemsize)
