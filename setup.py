@@ -42,9 +42,9 @@ setup(
         "pooch>=1.8",
     ],
     extras_require={
-        "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30"],
+        "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30", "ml_dtypes>=0.5"],
         # 13.0 is the toolkit of driver 580; [ctk] alone would take the newest 13.x.
-        "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*"],
+        "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*", "ml_dtypes>=0.5"],
         # A faster JPEG decoder, with the same pixels; and SciPy, to read meta.mat of the ILSVRC devkit.
         "jpeg": ["simplejpeg>=1.8"],
         "ilsvrc": ["scipy>=1.11"],
@@ -62,6 +62,8 @@ setup(
             "scipy>=1.11",
             "ruff==0.17.6",
             "mypy==2.4.1",
+            # bfloat16, for the emulator too.
+            "ml_dtypes>=0.5",
             # Its compilers make machine code for GPUs that are not there.
             "numba-cuda[cu13]>=0.30",
         ],

@@ -15,29 +15,41 @@ import numpy as np
 from .backend import BACKENDS, Array, backend_of, device_of
 from .dispatch import NoKernel, Op, trace, use
 from .ops.cases import Case, cases, named_outputs
+from .precision import accumulator, is_bfloat16, is_float, step
 
 DRAWS = 5  # of the same case, since the largest of a few rounding errors scatters
-WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}
 
 
 class Nonconforming(AssertionError):
     """A kernel does not do what its operation says; the message tells where."""
 
 
+def wider(dtype: Any) -> Any:
+    """The next wider precision, in which a definition tells the truth."""
+    return np.longdouble if dtype == np.float64 else np.float64
+
+
 def relative_error(got: Array, expected: Array) -> float:
-    """Largest difference over the largest expected value; NaN and infinity must stand in the same places."""
+    """Largest difference over the largest expected value; NaN and infinity must stand in the same places.
+
+    An element that is stored in bfloat16 may be off by half a step of its own besides.
+    """
     expected = np.asarray(expected)
+    half_a_step = step(got.dtype) / 2 if is_bfloat16(got.dtype) else 0.0
     got = np.asarray(got, expected.dtype)
     finite = np.isfinite(expected)
     if not np.array_equal(got[~finite], expected[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
         return float("inf")
     largest = np.abs(expected[finite]).max(initial=0)
-    return float(np.abs(got[finite] - expected[finite]).max(initial=0) / (largest or 1))
+    off = np.abs(got[finite] - expected[finite])
+    if half_a_step:
+        off = np.maximum(off - half_a_step * np.maximum(np.abs(expected[finite]), np.abs(got[finite])), 0)
+    return float(off.max(initial=0) / (largest or 1))
 
 
 def results(op: Op, case: Case, dtype: Any = None) -> dict[str, Array]:
     """The definition's outputs by name (what it overwrote, where it works in place), with floats taken to `dtype`."""
-    arrays = [a.astype(dtype or a.dtype) if a.dtype.kind == "f" else a.copy() for a in case.arrays]
+    arrays = [a.astype(dtype or a.dtype) if is_float(a.dtype) else a.copy() for a in case.arrays]
     returned = op.definition(*arrays, **case.keywords)
     written = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
     return {**written, **(named_outputs(op, returned) if op.returns else {})}
@@ -46,7 +58,7 @@ def results(op: Op, case: Case, dtype: Any = None) -> dict[str, Array]:
 def poisoned(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array that shows where nothing was written: NaN, or the least integer."""
     dtype = np.dtype(dtype)
-    return np.full(shape, np.nan if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
+    return np.full(shape, np.nan if is_float(dtype) else np.iinfo(dtype).min, dtype)
 
 
 def runnable(op: Op, *backends: str) -> list[str]:
@@ -80,7 +92,7 @@ def run(op: Op, key: str, case: Case) -> dict[str, Array]:
     assert calls[-1].kernel == call.key == key
     arrays, out = [brought(a, "cpu") for a in arrays], tuple(brought(a, "cpu") for a in out)
     for name, before, after in zip(op.inputs, case.arrays, arrays, strict=True):
-        if name not in op.inplace and not np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
+        if name not in op.inplace and not np.array_equal(before, after, equal_nan=is_float(before.dtype)):
             raise Nonconforming(f"{op.name} {key}, case {case.name!r}: it changes its input {name}")
     written = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
     return {**written, **dict(zip(op.returns, out, strict=True))}
@@ -92,7 +104,7 @@ def rounding(op: Op, name: str, dtype: Any) -> dict[str, float]:
     worst: dict[str, float] = {}
     for seed in range(DRAWS):
         case = next(c for c in cases(op, dtype, seed) if c.name == name)
-        plain, truth = results(op, case), results(op, case, WIDER[dtype])
+        plain, truth = results(op, case, accumulator(dtype)), results(op, case, wider(dtype))
         for output, expected in truth.items():
             worst[output] = max(worst.get(output, 0.0), relative_error(plain[output], expected))
     return worst
@@ -122,8 +134,8 @@ def check_kernel(op: Op, key: str, case: Case) -> dict[str, float]:
     if kernel is None:
         raise ValueError(f"{op.name} has no kernel {key!r}; it has {', '.join(op.kernels)}")
     got = run(op, key, case)
-    dtype = next(a.dtype for a in case.arrays if a.dtype.kind == "f")
-    plain, truth = rounding(op, case.name, dtype), results(op, case, WIDER[dtype])
+    dtype = next(a.dtype for a in case.arrays if is_float(a.dtype))
+    plain, truth = rounding(op, case.name, dtype), results(op, case, wider(dtype))
     shares = {}
     for name, expected in truth.items():
         if np.asarray(expected).dtype.kind in "iu":
@@ -136,7 +148,7 @@ def check_kernel(op: Op, key: str, case: Case) -> dict[str, float]:
                 )
             continue
         error = relative_error(got[name], expected)
-        bound = kernel.error * max(plain[name], float(np.finfo(dtype).eps))
+        bound = kernel.error * max(plain[name], step(accumulator(dtype)))
         shares[name] = error / bound
         if not error <= bound:
             raise Nonconforming(

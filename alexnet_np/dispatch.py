@@ -250,6 +250,8 @@ class Op(Operation):
             return None
         if kernel is None:
             return "it has no such kernel"
+        if specs and specs[0].dtype.name not in kernel.types:
+            return f"it computes in {' and '.join(kernel.types)}, not in {specs[0].dtype}"
         if specs and kernel.refuses is not None and (why := kernel.refuses(*specs, **(keywords or {}))):
             return f"it refuses: {why}"
         return None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import Array, backend_of, device_of
+from .precision import FLOATS
 
 
 class Spec(NamedTuple):
@@ -42,6 +43,7 @@ class Kernel:
     refuses    from the same to the reason why it cannot take this call (None: it can)
     prepare    from `w` to the form that the body wants; a planner calls it once, a plain call each time
     error      how many times the error of the plain same-precision definition it may have
+    types      the dtypes that it computes in, by name
     """
 
     op: str
@@ -51,6 +53,7 @@ class Kernel:
     refuses: Callable[..., str | None] | None = None
     prepare: Callable[[Array], Any] | None = None
     error: float = 2.0
+    types: tuple[str, ...] = FLOATS
 
 
 class Operation:
@@ -135,6 +138,7 @@ class Operation:
         refuses: Callable[..., str | None] | None = None,
         prepare: Callable[[Array], Any] | None = None,
         error: float = 2.0,
+        types: tuple[str, ...] = FLOATS,
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         """Register a kernel under 'backend' (that backend's default) or 'backend/name' (a rung of its ladder).
 
@@ -153,7 +157,7 @@ class Operation:
                 set(found) != set(expected)
             ):
                 raise ValueError(f"{self.name}: kernel {key!r} has parameters {list(found)}, expected {expected}")
-            self.kernels[key] = Kernel(self.name, key, body, workspace, refuses, prepare, error)
+            self.kernels[key] = Kernel(self.name, key, body, workspace, refuses, prepare, error, types)
             self.changed()
             return body
 

@@ -17,10 +17,12 @@ from alexnet_np.kernels.cuda import product
 from alexnet_np.kernels.cuda.source import Source
 from alexnet_np.kernels.emulator.launch import SEEDS, KernelFault, Library, seed
 from alexnet_np.ops.cases import cases
+from alexnet_np.precision import bfloat16
 
 OPS = load_kernels()
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 
+TYPES = np.dtype(np.float32), bfloat16()
 KERNELS = Path(import_module("alexnet_np.kernels").__file__ or "").parent
 
 
@@ -93,6 +95,13 @@ MISTAKES = [
     Mistake("cuda/tensor.cuh", "to_tf32(x - __uint_as_float(at[0]))", "to_tf32(x)", "conv2d", "/tf32x3"),
     Mistake("cuda/tensor.cuh", "of_a = term / 2, of_b = term % 2", "of_a = term / 2, of_b = term / 2",
             "linear", "/tf32x3"),
+    Mistake("cuda/bf16.cuh", "+ g + j % 2 * 8][k + j / 2 * 8]", "+ g + j / 2 * 8][k + j % 2 * 8]", "conv2d", "/bf16"),
+    Mistake("cuda/bf16.cuh", "+ g][k + 8 * j]", "+ g][k + 4 * j]", "linear", "/bf16"),
+    Mistake("cuda/bf16.cuh", "k = 2 * t; k < DEPTH", "k = t; k < DEPTH", "conv2d_backward_weights", "/bf16"),
+    Mistake("cuda/bf16.cuh", "    __syncthreads();\n  }", "  }", "conv2d", "/bf16"),
+    Mistake("cuda/bf16.cuh", "if (more) put(stage ^ 1);", "if (more) put(stage);", "conv2d", "/bf16"),
+    Mistake("cuda/bf16.cuh", "if (m < problem.M && n < problem.N)", "if (m < problem.M)", "linear", "/bf16"),
+    Mistake("dropout/gpu_cuda.cu", "(i + j) / 4", "i / 4", "dropout", "", 0),
     Mistake("cuda/philox.cuh", "round < 10", "round < 9", "dropout"),
     Mistake("sgd_momentum/gpu_cuda.cu", "lr * (decay * pw.at[j] + pg.at[j])", "(decay * pw.at[j] + lr * pg.at[j])",
             "sgd_momentum_"),
@@ -133,7 +142,7 @@ def planted(mistake: Mistake, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patch:
         for source in sources(mistake):
             file = folder / source.file.relative_to(KERNELS)
-            # One type is enough to see it, and compiles in half the time.
+            # These types are enough to see it, and compile in half the time.
             patch.setattr(source, "_emulated", Library(file, [n for n in source.names if "double" not in n]))
         yield
 
@@ -156,10 +165,11 @@ def seen(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> bool:
             patch.setattr(product, "TERMS", terms)
             op.changed()
             try:
-                for case in accepted(op, key, cases(op, np.float32)):
-                    for number in range(SEEDS):
-                        with seed(number):
-                            check_kernel(op, key, case)
+                for dtype in (t for t in TYPES if t.name in op.find(key).types):
+                    for case in accepted(op, key, cases(op, dtype)):
+                        for number in range(SEEDS):
+                            with seed(number):
+                                check_kernel(op, key, case)
             except (KernelFault, Nonconforming):
                 return True
             finally:

@@ -9,6 +9,8 @@ import numpy as np
 
 from ..backend import Array
 from ..dispatch import Op
+from ..operation import Spec
+from ..precision import KEPT, accumulator, is_float
 
 
 class Case(NamedTuple):
@@ -23,7 +25,7 @@ class Draw:
     """Random arrays for an operation's cases: `draw(2, 3)` is normal, `values=3` takes few values, so that they tie."""
 
     def __init__(self, dtype: Any, seed: int) -> None:
-        self.dtype, self.random = np.dtype(dtype), np.random.default_rng(seed)
+        self.dtype, self.random = accumulator(np.dtype(dtype)), np.random.default_rng(seed)
 
     def __call__(self, *shape: int, values: int | None = None) -> Array:
         if values is None:
@@ -55,14 +57,26 @@ def cases(op: Op, dtype: Any = np.float64, seed: int = 0) -> list[Case]:
     source = op.forward or op
     if source.draw_cases is None:
         raise ValueError(f"{source.name} defines no cases")
-    draw = Draw(dtype, seed)
+    draw, dtype = Draw(dtype, seed), np.dtype(dtype)
     made = []
-    for name, inputs, keywords in source.draw_cases(draw):
+    for name, drawn, keywords in source.draw_cases(draw):
+        inputs = {n: rounded(a, accumulator(dtype) if n in KEPT else dtype) for n, a in drawn.items()}
         if op is source:
             made.append(Case(name, tuple(inputs[i] for i in op.inputs), keywords))
         else:
-            outputs = named_outputs(source, source.definition(**inputs, **keywords))
-            outputs = {k: np.asarray(v, v.dtype) for k, v in outputs.items()}
-            upstream = draw(*outputs[source.returns[0]].shape)
+            wide = {n: rounded(a, accumulator(dtype)) for n, a in inputs.items()}
+            specs = source.infer(*(Spec(inputs[i].shape, inputs[i].dtype) for i in source.inputs), **keywords)
+            outputs = named_outputs(source, source.definition(**wide, **keywords))
+            outputs = {
+                n: rounded(np.asarray(a, a.dtype), spec.dtype)
+                for (n, a), spec in zip(outputs.items(), specs, strict=True)
+            }
+            first = outputs[source.returns[0]]
+            upstream = rounded(draw(*first.shape), first.dtype)
             made.append(Case(name, *wire(op, inputs, outputs, keywords, upstream)))
     return made
+
+
+def rounded(array: Array, dtype: Any) -> Array:
+    """The array in a floating dtype; one of integers as it is."""
+    return array.astype(dtype, copy=False) if is_float(array.dtype) else array

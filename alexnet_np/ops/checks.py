@@ -7,9 +7,9 @@ import numpy as np
 
 from ..backend import Array
 from ..operation import Spec
+from ..precision import ALL, KEPT, accumulator
 
 UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def is_int(value: Any) -> bool:
@@ -18,13 +18,15 @@ def is_int(value: Any) -> bool:
 
 
 def floats(**specs: Spec) -> None:
-    """Every array has one and the same floating dtype."""
+    """Every array has one and the same floating dtype; beside bfloat16, those that are KEPT have float32."""
     first, dtype = next((name, spec.dtype) for name, spec in specs.items())
     for name, spec in specs.items():
-        if spec.dtype not in FLOATS:
+        if spec.dtype.name not in ALL:
             raise TypeError(f"{name} has dtype {spec.dtype}, expected float32 or float64")
-        if spec.dtype != dtype:
-            raise TypeError(f"{name} has dtype {spec.dtype} but {first} has {dtype}; one dtype in a call")
+        expected = accumulator(dtype) if name in KEPT else dtype
+        if spec.dtype != expected:
+            rule = "one dtype in a call" if expected == dtype else f"{expected} beside {dtype}"
+            raise TypeError(f"{name} has dtype {spec.dtype} but {first} has {dtype}; {rule}")
 
 
 def rank(name: str, spec: Spec, axes: str) -> None:

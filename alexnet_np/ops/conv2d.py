@@ -17,6 +17,7 @@ import numpy as np
 from ..backend import Array
 from ..dispatch import op
 from ..operation import Spec
+from ..precision import accumulator
 from . import checks
 from .windows import Pair, Sides, output_size, pad, pair, sides, unpad
 
@@ -138,7 +139,7 @@ def _(dy: Spec, x: Spec, *, w_shape: Any, stride: Pair, padding: Sides, groups: 
     checks.rank("x", x, "N C H W")
     w_shape = checks.four_sides("w_shape", w_shape)
     checks.shape("dy", dy, _output(x.shape, w_shape, stride, padding, groups), f"the forward's y for w {w_shape}")
-    return Spec(w_shape, dy.dtype, dy.device), Spec(w_shape[:1], dy.dtype, dy.device)
+    return Spec(w_shape, accumulator(dy.dtype), dy.device), Spec(w_shape[:1], accumulator(dy.dtype), dy.device)
 
 
 # A multiply-add counts as two operations; the bias is left out, as is usual.

@@ -9,6 +9,7 @@ import numpy as np
 from ..backend import Array
 from ..dispatch import op
 from ..operation import Spec
+from ..precision import accumulator
 from . import checks
 
 
@@ -75,8 +76,8 @@ def _(dy: Spec, x: Spec) -> tuple[Spec, ...]:
     checks.rank("dy", dy, "N K")
     checks.rank("x", x, "N C")
     checks.shape("dy", dy, (x.shape[0], dy.shape[1]), f"x has {x.shape[0]} rows")
-    dw = Spec((dy.shape[1], x.shape[1]), dy.dtype, dy.device)
-    return dw, Spec(dw.shape[:1], dy.dtype, dy.device)
+    dw = Spec((dy.shape[1], x.shape[1]), accumulator(dy.dtype), dy.device)
+    return dw, Spec(dw.shape[:1], dw.dtype, dy.device)
 
 
 @linear.define_flops

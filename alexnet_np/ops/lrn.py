@@ -20,6 +20,7 @@ import numpy as np
 from ..backend import Array
 from ..dispatch import op
 from ..operation import Spec
+from ..precision import accumulator
 from . import checks
 
 
@@ -104,7 +105,7 @@ def _check(x: Spec, size: int, k: float, alpha: float, beta: float, alpha_over_s
 def _(x: Spec, **keywords: Any) -> tuple[Spec, ...]:
     checks.floats(x=x)
     _check(x, **keywords)
-    return x, x
+    return x, Spec(x.shape, accumulator(x.dtype), x.device)
 
 
 @lrn_backward.define_infer

@@ -12,6 +12,7 @@ import numpy as np
 from ..backend import Array
 from ..dispatch import op
 from ..operation import Spec
+from ..precision import accumulator
 from . import checks
 
 
@@ -35,7 +36,7 @@ def softmax_backward(dy: Array, y: Array) -> Array:
 def _(x: Spec) -> tuple[Spec, ...]:
     checks.floats(x=x)
     checks.rank("x", x, "N K")
-    return (x,)
+    return (Spec(x.shape, accumulator(x.dtype), x.device),)
 
 
 @softmax_backward.define_infer

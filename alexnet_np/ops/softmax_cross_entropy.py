@@ -15,6 +15,7 @@ import numpy as np
 from ..backend import Array
 from ..dispatch import op
 from ..operation import Spec
+from ..precision import accumulator
 from . import checks
 
 
@@ -58,7 +59,8 @@ def _infer(name: str, scores: Spec, labels: Spec) -> None:
 @softmax_cross_entropy.define_infer
 def _(logits: Spec, labels: Spec) -> tuple[Spec, ...]:
     _infer("logits", logits, labels)
-    return Spec((), logits.dtype, logits.device), logits
+    kept = accumulator(logits.dtype)
+    return Spec((), kept, logits.device), Spec(logits.shape, kept, logits.device)
 
 
 @softmax_cross_entropy_backward.define_infer

@@ -7,28 +7,32 @@
     gpu_cuda/buffered   the next tiles on their way meanwhile
     gpu_cuda/tf32       tensor cores, factors of 10 bits
     gpu_cuda/tf32x3     tensor cores, each factor as two numbers of 10 bits
+    gpu_cuda/bf16       tensor cores, numbers stored in bfloat16
 
 All rungs compute the three products of problem.cuh. Where a product has few tiles, its sum over k is split among more
-blocks, and the parts are added in order. By default numbers keep all their bits: gpu_cuda/buffered.
+blocks, and the parts are added in order. By default numbers keep all their bits: gpu_cuda/buffered, or gpu_cuda/bf16
+for those that have no more.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from alexnet_np.backend import Array
+from alexnet_np.dispatch import Op
 from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
+from alexnet_np.precision import ALL, FLOATS, is_bfloat16
 
-from ..cuda.product import BOTH, CHAIN, ERRORS, FLOAT, Product, Rung
+from ..cuda.product import CHAIN, ERRORS, FLOAT, HALF, Product, Rung
 from ..cuda.source import BLOCK, Source, structure
 
-NAMES = ["forward<{T}>", "data<{T}>", "weights<{T}>"]
-BIAS = Source(__file__, "gpu_cuda_bias.cu", ["bias_gradient<{T}>"])
+NAMES = {"forward": "forward<{T}, {Y}>", "data": "data<{T}, {Y}>", "weights": "weights<{T}>"}
+BIAS = Source(__file__, "gpu_cuda_bias.cu", ["bias_gradient<{T}>"], ALL)
 
 
-def _source(name: str, types: Any = BOTH) -> Source:
-    return Source(__file__, f"gpu_cuda_{name}.cu", NAMES, types)
+def _source(name: str, types: Any = FLOATS) -> Source:
+    return Source(__file__, f"gpu_cuda_{name}.cu", list(NAMES.values()), types)
 
 
 RUNGS = {
@@ -39,6 +43,7 @@ RUNGS = {
     "buffered": Rung(_source("buffered"), 256, 64),
     "tf32": Rung(_source("tf32", FLOAT), 128, 64),
     "tf32x3": Rung(_source("tf32x3", FLOAT), 128, 64),
+    "bf16": Rung(_source("bf16", HALF), 128, 64),
 }
 
 
@@ -64,12 +69,12 @@ class Shape(NamedTuple):
     def out(self, name: str) -> tuple[int, ...]:
         return {"forward": self.y, "data": self.x, "weights": self.w}[name]
 
-    def structure(self, splits: int) -> Any:
+    def structure(self, splits: int, relu: bool = False) -> Any:
         (N, C, H, W), (K, _, R, S), (_, _, P, Q) = self.x, self.w, self.y
         (down, across), ((top, _), (left, _)) = self.stride, self.padding
         return structure(
             N=N, C=C, H=H, W=W, K=K, R=R, S=S, P=P, Q=Q, down=down, across=across, top=top, left=left,
-            groups=self.groups, splits=splits,
+            groups=self.groups, splits=splits, relu=int(relu),
         )  # fmt: skip
 
 
@@ -91,28 +96,34 @@ def _options(name: str, rung: Rung, of: Callable[..., Shape], key: str) -> dict[
     """What registration asks of a rung's product, from the Shape that `of` makes of a call."""
 
     def refuses(*specs: Spec, **keywords: Any) -> str | None:
-        return rung.refusal(specs[0].dtype, of(*specs, **keywords).product(name))
+        return rung.refusal(of(*specs, **keywords).product(name))
 
     def workspace(*specs: Spec, **keywords: Any) -> Spec:
         shape = of(*specs, **keywords)
         return rung.workspace(shape.product(name), shape.out(name), specs[0], shape.groups)
 
-    return {"refuses": refuses, "workspace": workspace, "error": ERRORS.get(key, CHAIN)}
+    return {"refuses": refuses, "workspace": workspace, "error": ERRORS.get(key, CHAIN), "types": rung.source.types}
 
 
-def _run(rung: Rung, name: str, shape: Shape, arrays: Any, out: Array, workspace: Array, bias: Any = None) -> None:
-    product = shape.product(name)
-    parameters = shape.structure(rung.splits(product, shape.groups))
-    rung.launch(f"{name}<{{T}}>", product, arrays, out, workspace, parameters, groups=shape.groups, bias=bias)
+def _run(rung: Rung, name: str, shape: Shape, arrays: Any, out: Array, room: Array, **epilogue: Any) -> None:
+    product, relu = shape.product(name), epilogue.get("relu", False)
+    parameters = shape.structure(rung.splits(product, shape.groups), relu)
+    rung.launch(NAMES[name], product, arrays, out, room, parameters, groups=shape.groups, **epilogue)
 
 
-def _register(key: str, rung: Rung) -> None:
-    @conv2d.kernel(f"gpu_cuda/{key}", **_options("forward", rung, _forward, key))
+def register_forward(op: Op, key: str, rung: Rung, relu: bool) -> None:
+    """A rung as a kernel of conv2d, or of conv2d_relu."""
+
+    @op.kernel(f"gpu_cuda/{key}", **_options("forward", rung, _forward, key))
     def forward(
         x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, groups: int, out: Array, workspace: Array
     ) -> None:
         shape = _forward(x, w, b, stride=stride, padding=padding, groups=groups)
-        _run(rung, "forward", shape, (x, w, b), out, workspace, bias=(b, out[0, 0].size))
+        _run(rung, "forward", shape, (x, w, b), out, workspace, bias=(b, out[0, 0].size), relu=relu)
+
+
+def _register(key: str, rung: Rung) -> None:
+    register_forward(conv2d, key, rung, relu=False)
 
     @conv2d_backward_data.kernel(f"gpu_cuda/{key}", **_options("data", rung, _data, key))
     def backward_data(
@@ -154,5 +165,6 @@ for _name, _rung in RUNGS.items():
 @conv2d.choose("gpu_cuda")
 @conv2d_backward_data.choose("gpu_cuda")
 @conv2d_backward_weights.choose("gpu_cuda")
-def _(*_: Spec, **__: Any) -> str:
-    return "gpu_cuda/buffered"
+def best(x: Spec, *_: Spec, **__: Any) -> str:
+    """The rung that keeps all bits of the numbers."""
+    return "gpu_cuda/bf16" if is_bfloat16(x.dtype) else "gpu_cuda/buffered"

@@ -8,11 +8,12 @@
 // All for one group. `left` and `right` give an element's address, or null for a zero: padding, or no such window.
 // A Row is what is known of k, a Column of n: a thread works each out once for many elements.
 #pragma once
+#include "../cuda/bfloat16.cuh"
 
 struct Conv {
   int N, C, H, W, K, R, S;
   unsigned P, Q, down, across;
-  int top, left, groups, splits;
+  int top, left, groups, splits, relu;
 };
 
 // Where a block of the grid stands: z counts groups and, within them, parts of the sum over k.
@@ -21,17 +22,19 @@ struct Part {
   __device__ Part(int splits) : group(blockIdx.z / splits), split(blockIdx.z % splits) {}
 };
 
-template <class T> struct Forward {
+template <class T, class Y> struct Forward {
   using Element = T;
+  using R = Real<T>;
   static constexpr bool LEFT_ALONG_K = true, RIGHT_ALONG_K = false;  // which way neighbours in memory lie
   Conv s;
-  const T *x, *w, *b;
-  T* y;
+  const T *x, *w;
+  const R* b;
+  Y* y;
   int group, M, N, K;
   struct Row { int k, r, s, at; };
   struct Column { long long at; int h, w; };
 
-  __device__ Forward(const Conv& s, const T* x, const T* w, const T* b, T* y, int group)
+  __device__ Forward(const Conv& s, const T* x, const T* w, const R* b, Y* y, int group)
       : s(s), x(x), w(w), b(b), y(y), group(group), M(s.K / s.groups), N(s.N * s.P * s.Q), K(s.C / s.groups * s.R * s.S) {}
 
   __device__ Row row(int k) const {
@@ -52,20 +55,23 @@ template <class T> struct Forward {
     int pixels = s.P * s.Q;
     return ((long long)(n / pixels) * s.K + group * M + m) * pixels + n % pixels;
   }
-  __device__ void store(int m, int n, T sum) const { y[place(m, n)] = b ? sum + b[group * M + m] : sum; }
+  __device__ void store(int m, int n, R sum) const {
+    if (b) sum += b[group * M + m];  // not where the sum is but a part of one
+    y[place(m, n)] = Y(b && s.relu && sum <= R(0) ? R(0) : sum);
+  }
 };
 
-template <class T> struct Data {
+template <class T, class Y> struct Data {
   using Element = T;
   static constexpr bool LEFT_ALONG_K = false, RIGHT_ALONG_K = false;
   Conv s;
   const T *dy, *w;
-  T* dx;
+  Y* dx;
   int group, M, N, K, filters;
   struct Row { int filter, r, s; };
   struct Column { long long at; int h, w; };  // h and w with the padding before them
 
-  __device__ Data(const Conv& s, const T* dy, const T* w, T* dx, int group)
+  __device__ Data(const Conv& s, const T* dy, const T* w, Y* dx, int group)
       : s(s), dy(dy), w(w), dx(dx), group(group), M(s.C / s.groups), N(s.N * s.H * s.W), K(s.K / s.groups * s.R * s.S),
         filters(s.K / s.groups) {}
 
@@ -86,7 +92,7 @@ template <class T> struct Data {
     int pixels = s.H * s.W;
     return ((long long)(n / pixels) * s.C + group * M + m) * pixels + n % pixels;
   }
-  __device__ void store(int m, int n, T sum) const { dx[place(m, n)] = sum; }
+  __device__ void store(int m, int n, Real<T> sum) const { dx[place(m, n)] = Y(sum); }
 };
 
 template <class T> struct Weights {
@@ -94,12 +100,12 @@ template <class T> struct Weights {
   static constexpr bool LEFT_ALONG_K = true, RIGHT_ALONG_K = true;
   Conv s;
   const T *dy, *x;
-  T* dw;
+  Real<T>* dw;
   int group, M, N, K;
   struct Row { long long dy_at, x_at; int h, w; };
   struct Column { int at, r, s; };
 
-  __device__ Weights(const Conv& s, const T* dy, const T* x, T* dw, int group)
+  __device__ Weights(const Conv& s, const T* dy, const T* x, Real<T>* dw, int group)
       : s(s), dy(dy), x(x), dw(dw), group(group), M(s.K / s.groups), N(s.C / s.groups * s.R * s.S), K(s.N * s.P * s.Q) {}
 
   __device__ Row row(int k) const {
@@ -118,5 +124,5 @@ template <class T> struct Weights {
     return inside ? x + k.x_at + n.at : nullptr;
   }
   __device__ long long place(int m, int n) const { return (long long)(group * M + m) * N + n; }
-  __device__ void store(int m, int n, T sum) const { dw[place(m, n)] = sum; }
+  __device__ void store(int m, int n, Real<T> sum) const { dw[place(m, n)] = sum; }
 };

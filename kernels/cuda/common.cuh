@@ -1,29 +1,31 @@
 // What kernels in CUDA C++ share. Nothing is included from the toolkit, so that NVRTC and g++ need no path.
 #pragma once
+#include "bfloat16.cuh"
 
 // Elements that one thread moves at a time: 16 bytes or more where all arrays are aligned to them.
-template <class T> struct alignas(16) Pack { T at[4]; };
+template <class T> constexpr int EACH = sizeof(T) < 4 ? 16 / sizeof(T) : 4;
+template <class T> struct alignas(16) Pack { T at[EACH<T>]; };
 
 template <class T> __device__ __forceinline__ bool aligned(const T* p) { return ((unsigned long long)p & 15) == 0; }
 
 __device__ __forceinline__ long long thread_number() { return blockIdx.x * (long long)blockDim.x + threadIdx.x; }
 
-// Elements i … i + 3 of p, which has n; 0 behind the end.
+// EACH elements of p from i on, which has n; 0 behind the end.
 template <class T> __device__ __forceinline__ Pack<T> load(const T* p, long long i, long long n) {
-  if (i + 4 <= n && aligned(p)) return *reinterpret_cast<const Pack<T>*>(p + i);
+  if (i + EACH<T> <= n && aligned(p)) return *reinterpret_cast<const Pack<T>*>(p + i);
   Pack<T> pack;
 #pragma unroll
-  for (int j = 0; j < 4; j++) pack.at[j] = i + j < n ? p[i + j] : T(0);
+  for (int j = 0; j < EACH<T>; j++) pack.at[j] = i + j < n ? p[i + j] : T(0);
   return pack;
 }
 
 template <class T> __device__ __forceinline__ void store(T* p, long long i, long long n, const Pack<T>& pack) {
-  if (i + 4 <= n && aligned(p)) {
+  if (i + EACH<T> <= n && aligned(p)) {
     *reinterpret_cast<Pack<T>*>(p + i) = pack;
     return;
   }
 #pragma unroll
-  for (int j = 0; j < 4; j++)
+  for (int j = 0; j < EACH<T>; j++)
     if (i + j < n) p[i + j] = pack.at[j];
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from alexnet_np.backend import Array
 from alexnet_np.operation import Spec
+from alexnet_np.precision import accumulator
 
 from .source import BLOCK, Source, blocks
 
@@ -15,11 +16,11 @@ TERMS = 256  # of a sum over k that are worth a block
 MOST_BLOCKS = 65535  # of a grid, along y and along z
 MOST = 2**31 - 1  # what an int counts
 
-FLOAT, BOTH = (np.float32,), (np.float32, np.float64)
+FLOAT, HALF = ("float32",), ("bfloat16",)
 # How many times the error of the definition a rung may have: sums in one chain, and TF32's 10 of 23 bits.
 CHAIN = 4.0
 ERRORS = {"tiled": 2.0, "tf32": 2.0**13}
-SUMS = Source(__file__, "sums.cu", ["sum_splits<{T}>"])
+SUMS = Source(__file__, "sums.cu", ["sum_splits<{T}, {T}>", "sum_splits<float, bfloat16>"])
 
 Product = tuple[int, int, int]  # rows and columns of C, terms of each of its sums
 
@@ -51,18 +52,15 @@ class Rung(NamedTuple):
         quick, slow = (rows, columns) if self.along_rows else (columns, rows)
         return -(-quick // self.threads), min(slow, MOST_BLOCKS), z
 
-    def refusal(self, dtype: Any, *products: Product) -> str | None:
-        if dtype not in self.source.types:
-            return f"it computes in {', '.join(map(str, self.source.types))}, not in {dtype}"
-        for product in products:
-            if max(product) > MOST or (self.tile and product[0] > MOST_BLOCKS * self.tile):
-                return f"a product of {product} rows, columns and terms is more than a grid or an int counts"
+    def refusal(self, product: Product) -> str | None:
+        if max(product) > MOST or (self.tile and product[0] > MOST_BLOCKS * self.tile):
+            return f"a product of {product} rows, columns and terms is more than a grid or an int counts"
         return None
 
     def workspace(self, product: Product, out: tuple[int, ...], like: Spec, groups: int = 1) -> Spec:
         """Room for the parts of a split sum; a single element where it is not split."""
         splits = self.splits(product, groups)
-        return Spec((splits, prod(out)) if splits > 1 else (1, 1), like.dtype, like.device)
+        return Spec((splits, prod(out)) if splits > 1 else (1, 1), accumulator(like.dtype), like.device)
 
     def launch(
         self,
@@ -74,12 +72,13 @@ class Rung(NamedTuple):
         *parameters: Any,
         groups: int = 1,
         bias: tuple[Array, int] | None = None,
+        relu: bool = False,
     ) -> None:
         """One product into `out`, through `workspace` where its sum is split; then the bias, (b, elements for each)."""
         splits = self.splits(product, groups)
         to, grid = workspace if splits > 1 else out, self.grid(product, groups * splits)
-        self.source.launch(name, grid, (self.threads,), *arrays, to, *parameters)
+        self.source.launch(name, grid, (self.threads,), *arrays, to, *parameters, to=to.dtype)
         if splits > 1:
-            b, pixels = bias or (arrays[0], 1)
-            rest = np.int64(out.size), splits, pixels, b.size if bias else 0
-            SUMS.launch("sum_splits<{T}>", blocks(out.size), (BLOCK,), workspace, b, out, *rest)
+            b, pixels = bias or (workspace, 1)
+            rest = np.int64(out.size), splits, pixels, b.size if bias else 0, int(relu)
+            SUMS.launch("sum_splits<{T}, {Y}>", blocks(out.size), (BLOCK,), workspace, b, out, *rest, to=out.dtype)

@@ -7,10 +7,10 @@
 // Change   against a product with ones: nothing but the sum
 #include "../cuda/common.cuh"
 
-template <class T> __global__ void bias_gradient(const T* dy, T* db, int N, int K) {
+template <class T> __global__ void bias_gradient(const T* dy, Real<T>* db, int N, int K) {
   long long k = thread_number();
   if (k >= K) return;
-  T sum = T(0);
-  for (int n = 0; n < N; n++) sum += dy[(long long)n * K + k];
+  Real<T> sum = 0;
+  for (int n = 0; n < N; n++) sum += Real<T>(dy[(long long)n * K + k]);
   db[k] = sum;
 }

@@ -11,17 +11,18 @@ template <class Problem> __device__ __forceinline__ void part_of(Problem problem
   PRODUCT(problem, split_begin(problem.K, splits, split), split_begin(problem.K, splits, split + 1));
 }
 
-template <class T>
-__global__ void __launch_bounds__(THREADS, 2) forward(const T* x, const T* w, const T* b, T* y, int N, int C, int K, int splits) {
-  part_of(MatrixProduct<T, true, true>{x, w, b, y, N, K, C}, splits);
+template <class T, class Y>
+__global__ void __launch_bounds__(THREADS, 2) forward(const T* x, const T* w, const Real<T>* b, Y* y, int N, int C, int K, int splits,
+                                                      int relu) {
+  part_of(MatrixProduct<T, Y, true, true>{x, w, b, y, N, K, C, relu}, splits);
+}
+
+template <class T, class Y>
+__global__ void __launch_bounds__(THREADS, 2) data(const T* dy, const T* w, Y* dx, int N, int C, int K, int splits) {
+  part_of(MatrixProduct<T, Y, true, false>{dy, w, nullptr, dx, N, C, K, 0}, splits);
 }
 
 template <class T>
-__global__ void __launch_bounds__(THREADS, 2) data(const T* dy, const T* w, T* dx, int N, int C, int K, int splits) {
-  part_of(MatrixProduct<T, true, false>{dy, w, nullptr, dx, N, C, K}, splits);
-}
-
-template <class T>
-__global__ void __launch_bounds__(THREADS, 2) weights(const T* dy, const T* x, T* dw, int N, int C, int K, int splits) {
-  part_of(MatrixProduct<T, false, false>{dy, x, nullptr, dw, K, C, N}, splits);
+__global__ void __launch_bounds__(THREADS, 2) weights(const T* dy, const T* x, Real<T>* dw, int N, int C, int K, int splits) {
+  part_of(MatrixProduct<T, Real<T>, false, false>{dy, x, nullptr, dw, K, C, N, 0}, splits);
 }

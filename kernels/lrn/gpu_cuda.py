@@ -7,15 +7,16 @@ import numpy as np
 from alexnet_np.backend import Array
 from alexnet_np.operation import Spec
 from alexnet_np.ops import lrn, lrn_backward
+from alexnet_np.precision import ALL
 
-from ..cuda.source import BLOCK, Source, blocks
+from ..cuda.source import BLOCK, Source, blocks, number
 
 SIZES = 3, 5  # of a window that registers hold
 CHANNELS, PIXELS = 16, 128  # of a thread, of a block: as gpu_cuda.cu has them
 SOURCE = Source(
-    __file__, "gpu_cuda.cu", [f"{name}<{{T}}, {size}>" for name in ("lrn", "lrn_backward") for size in SIZES]
+    __file__, "gpu_cuda.cu", [f"{name}<{{T}}, {size}>" for name in ("lrn", "lrn_backward") for size in SIZES], ALL
 )
-PLAIN = Source(__file__, "gpu_cuda_plain.cu", ["lrn_plain<{T}>", "lrn_plain_backward<{T}>"])
+PLAIN = Source(__file__, "gpu_cuda_plain.cu", ["lrn_plain<{T}>", "lrn_plain_backward<{T}>"], ALL)
 Numbers = tuple[Any, ...]
 
 
@@ -32,7 +33,8 @@ lrn_backward.choose("gpu_cuda")(_rung)
 
 
 def _numbers(x: Array, size: int, alpha: float, beta: float, alpha_over_size: bool) -> Numbers:
-    return x.dtype.type(alpha / size if alpha_over_size else alpha), x.dtype.type(beta)
+    real = number(x.dtype)
+    return real(alpha / size if alpha_over_size else alpha), real(beta)
 
 
 def _extent(x: Array) -> tuple[int, int]:
@@ -44,7 +46,7 @@ def _grid(x: Array, groups: int) -> tuple[int, int, int]:
     return -(-pixels // PIXELS), groups * -(-C // groups // CHANNELS), x.shape[0]
 
 
-@lrn.kernel("gpu_cuda/window", refuses=_refuses)
+@lrn.kernel("gpu_cuda/window", refuses=_refuses, types=ALL)
 def forward(
     x: Array,
     *,
@@ -56,11 +58,11 @@ def forward(
     groups: int,
     out: tuple[Array, Array],
 ) -> None:
-    numbers = x.dtype.type(k), *_numbers(x, size, alpha, beta, alpha_over_size)
+    numbers = number(x.dtype)(k), *_numbers(x, size, alpha, beta, alpha_over_size)
     SOURCE.launch(f"lrn<{{T}}, {size}>", _grid(x, groups), (PIXELS,), x, *out, *_extent(x), groups, *numbers)
 
 
-@lrn_backward.kernel("gpu_cuda/window", refuses=_refuses)
+@lrn_backward.kernel("gpu_cuda/window", refuses=_refuses, types=ALL)
 def backward(
     dy: Array,
     x: Array,
@@ -79,7 +81,7 @@ def backward(
     SOURCE.launch(name, _grid(x, groups), (PIXELS,), dy, x, scale, out, *_extent(x), groups, *numbers)
 
 
-@lrn.kernel("gpu_cuda/plain")
+@lrn.kernel("gpu_cuda/plain", types=ALL)
 def forward_plain(
     x: Array,
     *,
@@ -91,12 +93,12 @@ def forward_plain(
     groups: int,
     out: tuple[Array, Array],
 ) -> None:
-    numbers = x.dtype.type(k), *_numbers(x, size, alpha, beta, alpha_over_size)
+    numbers = number(x.dtype)(k), *_numbers(x, size, alpha, beta, alpha_over_size)
     rest = np.int64(x.size), *_extent(x), groups, size
     PLAIN.launch("lrn_plain<{T}>", blocks(x.size), (BLOCK,), x, *out, *rest, *numbers)
 
 
-@lrn_backward.kernel("gpu_cuda/plain")
+@lrn_backward.kernel("gpu_cuda/plain", types=ALL)
 def backward_plain(
     dy: Array,
     x: Array,

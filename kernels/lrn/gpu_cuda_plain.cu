@@ -20,30 +20,33 @@ struct Place {  // of an element: its channel, and the window's
 };
 
 template <class T>
-__global__ void lrn_plain(const T* x, T* y, T* scale, long long n, int C, int pixels, int groups, int size, T k, T a, T beta) {
+__global__ void lrn_plain(const T* x, T* y, Real<T>* scale, long long n, int C, int pixels, int groups, int size,
+                          Real<T> k, Real<T> a, Real<T> beta) {
+  using R = Real<T>;
   long long i = thread_number();
   if (i >= n) return;
   Place place(i, C, pixels, groups, size);
-  T sum = T(0);
+  R sum = 0;
   for (int j = place.low; j < place.high; j++) {
-    T value = x[i + (long long)(j - place.c) * pixels];
+    R value = x[i + (long long)(j - place.c) * pixels];
     sum += value * value;
   }
-  T s = k + a * sum;
+  R s = k + a * sum;
   scale[i] = s;
-  y[i] = x[i] * inverse_power(s, beta);
+  y[i] = T(R(x[i]) * inverse_power(s, beta));
 }
 
 template <class T>
-__global__ void lrn_plain_backward(const T* dy, const T* x, const T* scale, T* dx, long long n, int C, int pixels, int groups,
-                                   int size, T a, T beta) {
+__global__ void lrn_plain_backward(const T* dy, const T* x, const Real<T>* scale, T* dx, long long n, int C, int pixels,
+                                   int groups, int size, Real<T> a, Real<T> beta) {
+  using R = Real<T>;
   long long i = thread_number();
   if (i >= n) return;
   Place place(i, C, pixels, groups, size);
-  T sum = T(0);
+  R sum = 0;
   for (int j = place.low; j < place.high; j++) {
     long long o = i + (long long)(j - place.c) * pixels;
-    sum += dy[o] * x[o] * inverse_power(scale[o], beta) / scale[o];
+    sum += R(dy[o]) * R(x[o]) * inverse_power(scale[o], beta) / scale[o];
   }
-  dx[i] = dy[i] * inverse_power(scale[i], beta) - 2 * a * beta * x[i] * sum;
+  dx[i] = T(R(dy[i]) * inverse_power(scale[i], beta) - 2 * a * beta * R(x[i]) * sum);
 }

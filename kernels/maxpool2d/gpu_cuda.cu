@@ -40,11 +40,11 @@ __global__ void maxpool2d_backward(const T* dy, const int* index, T* dx, long lo
   // Window p covers p·down − top … + R − 1; the first that reaches h, and the last.
   int p0 = max(h + at.top - at.R + at.down, 0) / at.down, p1 = min((h + at.top) / at.down, at.P - 1);
   int q0 = max(w + at.left - at.S + at.across, 0) / at.across, q1 = min((w + at.left) / at.across, at.Q - 1);
-  T sum = T(0);
+  Real<T> sum = 0;
   for (int p = p0; p <= p1; p++)
     for (int q = q0; q <= q1; q++) {
       long long o = plane + p * at.Q + q;
-      if (index[o] == here) sum += dy[o];
+      if (index[o] == here) sum += Real<T>(dy[o]);
     }
-  dx[i] = sum;
+  dx[i] = T(sum);
 }

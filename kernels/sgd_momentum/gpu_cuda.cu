@@ -9,10 +9,10 @@
 
 template <class T>
 __device__ void step(T* w, T* v, const T* g, long long n, T lr, T momentum, T decay) {
-  long long i = 4 * thread_number();
+  long long i = EACH<T> * thread_number();
   Pack<T> pw = load(w, i, n), pv = load(v, i, n), pg = load(g, i, n);
 #pragma unroll
-  for (int j = 0; j < 4; j++) {
+  for (int j = 0; j < EACH<T>; j++) {
     pv.at[j] = momentum * pv.at[j] - lr * (decay * pw.at[j] + pg.at[j]);
     pw.at[j] += pv.at[j];
   }

@@ -11,16 +11,17 @@
 #include "../cuda/exponential.cuh"
 
 template <class T>
-__global__ void row_losses(const T* logits, const long long* labels, T* losses, T* probs, int K) {
+__global__ void row_losses(const T* logits, const long long* labels, Real<T>* losses, Real<T>* probs, int K) {
+  using R = Real<T>;
   logits += (long long)blockIdx.x * K;
   probs += (long long)blockIdx.x * K;
-  T largest = minus_infinity<T>(), total = T(0);
-  for (int k = threadIdx.x; k < K; k += blockDim.x) largest = Larger::of(logits[k], largest);
-  largest = over_block<Larger>(largest, minus_infinity<T>());
-  for (int k = threadIdx.x; k < K; k += blockDim.x) total += exponential(logits[k] - largest);
-  total = over_block<Sum>(total, T(0));
-  for (int k = threadIdx.x; k < K; k += blockDim.x) probs[k] = exponential(logits[k] - largest) / total;
-  if (threadIdx.x == 0) losses[blockIdx.x] = logarithm(total) - (logits[labels[blockIdx.x]] - largest);
+  R largest = minus_infinity<R>(), total = 0;
+  for (int k = threadIdx.x; k < K; k += blockDim.x) largest = Larger::of(R(logits[k]), largest);
+  largest = over_block<Larger>(largest, minus_infinity<R>());
+  for (int k = threadIdx.x; k < K; k += blockDim.x) total += exponential(R(logits[k]) - largest);
+  total = over_block<Sum>(total, R(0));
+  for (int k = threadIdx.x; k < K; k += blockDim.x) probs[k] = exponential(R(logits[k]) - largest) / total;
+  if (threadIdx.x == 0) losses[blockIdx.x] = logarithm(total) - (R(logits[labels[blockIdx.x]]) - largest);
 }
 
 template <class T> __global__ void mean(const T* losses, T* loss, int N) {

@@ -7,18 +7,20 @@ import numpy as np
 from alexnet_np.backend import Array
 from alexnet_np.operation import Spec
 from alexnet_np.ops import softmax_cross_entropy, softmax_cross_entropy_backward
+from alexnet_np.precision import ALL, accumulator
 
 from ..cuda.source import BLOCK, Source, blocks
 
-SOURCE = Source(__file__, "gpu_cuda.cu", ["row_losses<{T}>", "mean<{T}>", "cross_entropy_backward<{T}>"])
+FLOAT_KERNELS = [f"{name}<{T}>" for name in ("mean", "cross_entropy_backward") for T in ("float", "double")]
+SOURCE = Source(__file__, "gpu_cuda.cu", ["row_losses<{T}>", *FLOAT_KERNELS], ALL)
 ROW = 128  # threads
 
 
 def _losses(logits: Spec, labels: Spec, **_: Any) -> Spec:
-    return Spec(logits.shape[:1], logits.dtype, logits.device)
+    return Spec(logits.shape[:1], accumulator(logits.dtype), logits.device)
 
 
-@softmax_cross_entropy.kernel("gpu_cuda", workspace=_losses)
+@softmax_cross_entropy.kernel("gpu_cuda", workspace=_losses, types=ALL)
 def forward(logits: Array, labels: Array, *, out: tuple[Array, Array], workspace: Array) -> None:
     (loss, probs), (N, K) = out, logits.shape
     labels = labels.astype(np.int64, copy=False)
