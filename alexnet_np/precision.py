@@ -39,3 +39,8 @@ def accumulator(dtype: Any) -> np.dtype[Any]:
 def step(dtype: Any) -> float:
     """The distance from 1 to the next larger number."""
     return 2.0**-7 if is_bfloat16(dtype) else float(np.finfo(dtype).eps)
+
+
+def dtype_of(name: str) -> Any:
+    """The dtype of this name; see ALL."""
+    return bfloat16() if name == "bfloat16" else np.dtype(name)

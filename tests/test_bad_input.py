@@ -15,7 +15,7 @@ from alexnet_np import layers, ops
 from alexnet_np.dispatch import OPS
 from alexnet_np.ops.cases import cases
 
-BUILT_IN = {name: op for name, op in OPS.items() if op.__module__.startswith("alexnet_np.ops")}
+BUILT_IN = {name: op for name, op in OPS.items() if op.__module__.startswith("alexnet_np.ops") and not op.fuses}
 RANDOM, nan, inf = np.random.default_rng(0), float("nan"), float("inf")
 
 

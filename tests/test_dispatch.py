@@ -247,22 +247,22 @@ def fused() -> Iterator[Op]:
     """A fused operation: its definition is the composition of two others, its cache its own."""
 
     @op(returns=("y",), fuses=(ops.conv2d, ops.relu), canonical=ops.conv2d.canonical)
-    def conv2d_relu(x: Any, w: Any, b: Any, *, stride: Any = 1, padding: Any = 0, groups: int = 1) -> Any:
+    def conv2d_then_relu(x: Any, w: Any, b: Any, *, stride: Any = 1, padding: Any = 0, groups: int = 1) -> Any:
         return ops.relu.definition(ops.conv2d.definition(x, w, b, stride=stride, padding=padding, groups=groups))
 
-    conv2d_relu.define_infer(lambda x, w, b, **keywords: ops.conv2d.infer(x, w, b, **keywords))
-    conv2d_relu.define_flops(lambda x, w, b, **keywords: ops.conv2d.cost(x, w, b, **keywords).flops)
-    conv2d_relu.define_cases(ops.conv2d.draw_cases)
+    conv2d_then_relu.define_infer(lambda x, w, b, **keywords: ops.conv2d.infer(x, w, b, **keywords))
+    conv2d_then_relu.define_flops(lambda x, w, b, **keywords: ops.conv2d.cost(x, w, b, **keywords).flops)
+    conv2d_then_relu.define_cases(ops.conv2d.draw_cases)
 
-    @conv2d_relu.kernel("cpu_numpy", workspace=ops.conv2d.find("cpu_numpy").workspace)
+    @conv2d_then_relu.kernel("cpu_numpy", workspace=ops.conv2d.find("cpu_numpy").workspace)
     def kernel(x: Any, w: Any, b: Any, *, stride: Any, padding: Any, groups: int, out: Any, workspace: Any) -> None:
         ops.conv2d.find("cpu_numpy").body(
             x, w, b, stride=stride, padding=padding, groups=groups, out=out, workspace=workspace
         )
         np.maximum(out, 0, out=out)
 
-    yield conv2d_relu
-    del OPS["conv2d_relu"]
+    yield conv2d_then_relu
+    del OPS["conv2d_then_relu"]
 
 
 def test_a_fused_operation_fits_in(fused: Op) -> None:

@@ -59,3 +59,17 @@ for step in range(60):
     paper.append(-v)
     torch.append(lr * u)
 print("right after the cut:", round(paper[30], 3), "and", round(torch[30], 3))
+
+# %% [markdown]
+# **Weights want their bits.** A step is a small part of a weight: `lr · v` of a thousandth is lost where a number has
+# only 8 bits. So where a GPU stores images and weights as bfloat16 (`ops.cast`), the weights that are updated, and v,
+# stay float32 (`alexnet_np/precision.py`); here is what happens otherwise.
+
+# %%
+w32 = np.float32(1)
+w16 = np.float32(1)
+for _ in range(1000):
+    w32 += np.float32(1e-3)
+    bits = np.frombuffer(np.float32(w16 + np.float32(1e-3)).tobytes(), np.uint32)[0]
+    w16 = np.frombuffer(np.uint32((int(bits) + 0x7FFF + (int(bits) >> 16 & 1)) & 0xFFFF0000).tobytes(), np.float32)[0]
+print("a thousand steps of a thousandth:", w32, "in float32,", w16, "rounded to 8 bits each time")

@@ -20,7 +20,7 @@ PLAIN = Source(__file__, "gpu_cuda_plain.cu", ["lrn_plain<{T}>", "lrn_plain_back
 Numbers = tuple[Any, ...]
 
 
-def _refuses(*_: Spec, size: int, **__: Any) -> str | None:
+def size_refusal(*_: Spec, size: int, **__: Any) -> str | None:
     return None if size in SIZES else f"it holds windows of {' or '.join(map(str, SIZES))} channels, not of {size}"
 
 
@@ -32,7 +32,7 @@ lrn.choose("gpu_cuda")(_rung)
 lrn_backward.choose("gpu_cuda")(_rung)
 
 
-def _numbers(x: Array, size: int, alpha: float, beta: float, alpha_over_size: bool) -> Numbers:
+def numbers(x: Array, size: int, alpha: float, beta: float, alpha_over_size: bool) -> Numbers:
     real = number(x.dtype)
     return real(alpha / size if alpha_over_size else alpha), real(beta)
 
@@ -41,12 +41,12 @@ def _extent(x: Array) -> tuple[int, int]:
     return x.shape[1], x.shape[2] * x.shape[3]
 
 
-def _grid(x: Array, groups: int) -> tuple[int, int, int]:
+def grid(x: Array, groups: int) -> tuple[int, int, int]:
     C, pixels = _extent(x)
     return -(-pixels // PIXELS), groups * -(-C // groups // CHANNELS), x.shape[0]
 
 
-@lrn.kernel("gpu_cuda/window", refuses=_refuses, types=ALL)
+@lrn.kernel("gpu_cuda/window", refuses=size_refusal, types=ALL)
 def forward(
     x: Array,
     *,
@@ -58,11 +58,11 @@ def forward(
     groups: int,
     out: tuple[Array, Array],
 ) -> None:
-    numbers = number(x.dtype)(k), *_numbers(x, size, alpha, beta, alpha_over_size)
-    SOURCE.launch(f"lrn<{{T}}, {size}>", _grid(x, groups), (PIXELS,), x, *out, *_extent(x), groups, *numbers)
+    rule = number(x.dtype)(k), *numbers(x, size, alpha, beta, alpha_over_size)
+    SOURCE.launch(f"lrn<{{T}}, {size}>", grid(x, groups), (PIXELS,), x, *out, *_extent(x), groups, *rule)
 
 
-@lrn_backward.kernel("gpu_cuda/window", refuses=_refuses, types=ALL)
+@lrn_backward.kernel("gpu_cuda/window", refuses=size_refusal, types=ALL)
 def backward(
     dy: Array,
     x: Array,
@@ -76,9 +76,9 @@ def backward(
     groups: int,
     out: Array,
 ) -> None:
-    numbers = _numbers(x, size, alpha, beta, alpha_over_size)
+    rule = numbers(x, size, alpha, beta, alpha_over_size)
     name = f"lrn_backward<{{T}}, {size}>"
-    SOURCE.launch(name, _grid(x, groups), (PIXELS,), dy, x, scale, out, *_extent(x), groups, *numbers)
+    SOURCE.launch(name, grid(x, groups), (PIXELS,), dy, x, scale, out, *_extent(x), groups, *rule)
 
 
 @lrn.kernel("gpu_cuda/plain", types=ALL)
@@ -93,9 +93,9 @@ def forward_plain(
     groups: int,
     out: tuple[Array, Array],
 ) -> None:
-    numbers = number(x.dtype)(k), *_numbers(x, size, alpha, beta, alpha_over_size)
+    rule = number(x.dtype)(k), *numbers(x, size, alpha, beta, alpha_over_size)
     rest = np.int64(x.size), *_extent(x), groups, size
-    PLAIN.launch("lrn_plain<{T}>", blocks(x.size), (BLOCK,), x, *out, *rest, *numbers)
+    PLAIN.launch("lrn_plain<{T}>", blocks(x.size), (BLOCK,), x, *out, *rest, *rule)
 
 
 @lrn_backward.kernel("gpu_cuda/plain", types=ALL)
@@ -112,6 +112,6 @@ def backward_plain(
     groups: int,
     out: Array,
 ) -> None:
-    numbers = _numbers(x, size, alpha, beta, alpha_over_size)
+    rule = numbers(x, size, alpha, beta, alpha_over_size)
     rest = np.int64(x.size), *_extent(x), groups, size
-    PLAIN.launch("lrn_plain_backward<{T}>", blocks(x.size), (BLOCK,), dy, x, scale, out, *rest, *numbers)
+    PLAIN.launch("lrn_plain_backward<{T}>", blocks(x.size), (BLOCK,), dy, x, scale, out, *rest, *rule)

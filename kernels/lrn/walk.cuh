@@ -19,8 +19,11 @@ struct Piece {  // of a group's channels, first … last
 
 template <class R> struct Rule { R k, a, beta; };
 
-// x of channels c − SIZE/2 … c + SIZE/2 of a pixel, 0 outside the group; x is where channel 0 of the pixel lies.
-template <class T, int SIZE> struct Window {
+template <bool POSITIVE, class R> __device__ __forceinline__ R taken(R x) { return POSITIVE && x <= R(0) ? R(0) : x; }
+
+// x of channels c − SIZE/2 … c + SIZE/2 of a pixel, 0 outside the group; x is where channel 0 of the pixel lies. POSITIVE:
+// x is taken through a ReLU as it is read.
+template <class T, int SIZE, bool POSITIVE = false> struct Window {
   using R = Real<T>;
   static constexpr int HALF = SIZE / 2;
   R at[SIZE];
@@ -29,14 +32,14 @@ template <class T, int SIZE> struct Window {
 #pragma unroll
     for (int j = 1; j < SIZE; j++) {
       int c = piece.first - HALF + j - 1;
-      at[j] = c >= piece.lowest && c < piece.highest ? R(x[(long long)c * pixels]) : R(0);
+      at[j] = c >= piece.lowest && c < piece.highest ? taken<POSITIVE>(R(x[(long long)c * pixels])) : R(0);
     }
   }
   // The window moves to channel c; its scale.
   __device__ R move(const T* x, int c, const Piece& piece, int pixels, const Rule<R>& rule) {
 #pragma unroll
     for (int j = 0; j + 1 < SIZE; j++) at[j] = at[j + 1];
-    at[SIZE - 1] = c + HALF < piece.highest ? R(x[(long long)(c + HALF) * pixels]) : R(0);
+    at[SIZE - 1] = c + HALF < piece.highest ? taken<POSITIVE>(R(x[(long long)(c + HALF) * pixels])) : R(0);
     R sum = R(0);
 #pragma unroll
     for (int j = 0; j < SIZE; j++) sum += at[j] * at[j];
@@ -44,8 +47,9 @@ template <class T, int SIZE> struct Window {
   }
 };
 
-// dx of a pixel's piece of channels; dy(c) is the gradient of y there. MASKED: x is a ReLU's y, and dx is taken through it.
-template <class T, int SIZE, bool MASKED, class Upstream>
+// dx of a pixel's piece of channels; dy(c) is the gradient of y there. POSITIVE: x is
+// taken through a ReLU, and dx back through it.
+template <class T, int SIZE, bool POSITIVE, class Upstream>
 __device__ __forceinline__ void walk_back(Upstream dy, const T* x, const Real<T>* scale, T* dx, const Piece& piece, int pixels,
                                           Real<T> a, Real<T> beta) {
   using R = Real<T>;
@@ -63,7 +67,7 @@ __device__ __forceinline__ void walk_back(Upstream dy, const T* x, const Real<T>
     if (ahead >= piece.lowest && ahead < piece.highest) {
       long long i = (long long)ahead * pixels;
       R s = scale[i], power = inverse_power(s, beta);
-      values[HALF] = x[i];
+      values[HALF] = taken<POSITIVE>(R(x[i]));
       straight[HALF] = dy(ahead) * power;
       window[SIZE - 1] = straight[HALF] * values[HALF] / s;
     }
@@ -72,6 +76,6 @@ __device__ __forceinline__ void walk_back(Upstream dy, const T* x, const Real<T>
 #pragma unroll
     for (int j = 0; j < SIZE; j++) sum += window[j];
     R of_x = straight[0] - 2 * a * beta * values[0] * sum;
-    dx[(long long)c * pixels] = T(!MASKED || values[0] > R(0) ? of_x : R(0));
+    dx[(long long)c * pixels] = T(!POSITIVE || values[0] > R(0) ? of_x : R(0));
   }
 }

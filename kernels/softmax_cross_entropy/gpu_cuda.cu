@@ -7,21 +7,15 @@
 // Traffic  logits and probs once from memory
 // Change   against softmax and a logarithm of its result: no probability is taken to a logarithm, so that none is lost.
 //          The mean is summed in one order, by one block: the same loss each time
-#include "../cuda/common.cuh"
-#include "../cuda/exponential.cuh"
+#include "row.cuh"
 
 template <class T>
 __global__ void row_losses(const T* logits, const long long* labels, Real<T>* losses, Real<T>* probs, int K) {
-  using R = Real<T>;
   logits += (long long)blockIdx.x * K;
   probs += (long long)blockIdx.x * K;
-  R largest = minus_infinity<R>(), total = 0;
-  for (int k = threadIdx.x; k < K; k += blockDim.x) largest = Larger::of(R(logits[k]), largest);
-  largest = over_block<Larger>(largest, minus_infinity<R>());
-  for (int k = threadIdx.x; k < K; k += blockDim.x) total += exponential(R(logits[k]) - largest);
-  total = over_block<Sum>(total, R(0));
-  for (int k = threadIdx.x; k < K; k += blockDim.x) probs[k] = exponential(R(logits[k]) - largest) / total;
-  if (threadIdx.x == 0) losses[blockIdx.x] = logarithm(total) - (R(logits[labels[blockIdx.x]]) - largest);
+  Row<T> row(logits, K);
+  for (int k = threadIdx.x; k < K; k += blockDim.x) probs[k] = row.probability(logits[k]);
+  if (threadIdx.x == 0) losses[blockIdx.x] = row.loss(logits[labels[blockIdx.x]]);
 }
 
 template <class T> __global__ void mean(const T* losses, T* loss, int N) {

@@ -16,16 +16,21 @@ SOURCE = Source(__file__, "gpu_cuda.cu", ["row_losses<{T}>", *FLOAT_KERNELS], AL
 ROW = 128  # threads
 
 
-def _losses(logits: Spec, labels: Spec, **_: Any) -> Spec:
+def losses(logits: Spec, labels: Spec, **_: Any) -> Spec:
     return Spec(logits.shape[:1], accumulator(logits.dtype), logits.device)
 
 
-@softmax_cross_entropy.kernel("gpu_cuda", workspace=_losses, types=ALL)
+@softmax_cross_entropy.kernel("gpu_cuda", workspace=losses, types=ALL)
 def forward(logits: Array, labels: Array, *, out: tuple[Array, Array], workspace: Array) -> None:
     (loss, probs), (N, K) = out, logits.shape
     labels = labels.astype(np.int64, copy=False)
     SOURCE.launch("row_losses<{T}>", (N,), (ROW,), logits, labels, workspace, probs, K)
-    SOURCE.launch("mean<{T}>", (1,), (ROW,), workspace, loss, N)
+    mean(workspace, loss)
+
+
+def mean(losses: Array, loss: Array) -> None:
+    """The mean of a loss for each row, by one block."""
+    SOURCE.launch("mean<{T}>", (1,), (ROW,), losses, loss, losses.size)
 
 
 @softmax_cross_entropy_backward.kernel("gpu_cuda")
