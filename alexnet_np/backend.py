@@ -91,6 +91,23 @@ def array_module(array: Array) -> Any:
     return np if device == "cpu" else import_module("cupy")
 
 
+def module_of(device: str) -> Any:
+    """The module whose arrays live on the device, 'cpu' or 'gpu'."""
+    return np if device == "cpu" else import_module("cupy")
+
+
+def brought(array: Array, device: str) -> Array:
+    """The array on the device: itself where it is there, else a copy."""
+    if device_of(array) == device:
+        return array
+    return import_module("cupy").asarray(array) if device == "gpu" else array.get()
+
+
+def address(array: Array) -> int:
+    """Where its first element lies, in the memory of its device."""
+    return int(array.ctypes.data if device_of(array) == "cpu" else array.data.ptr)
+
+
 def backend_of(key: str) -> Backend:
     """The backend of a kernel key such as 'cpu_numba' or 'gpu_cuda/naive'. Raises ValueError for an unknown one."""
     name = key.partition("/")[0]

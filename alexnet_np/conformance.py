@@ -7,12 +7,11 @@ tolerance is measured, not guessed.
 
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from .backend import BACKENDS, Array, backend_of, device_of
+from .backend import BACKENDS, Array, backend_of, brought
 from .dispatch import NoKernel, Op, trace, use
 from .ops.cases import Case, cases, named_outputs
 from .precision import accumulator, is_bfloat16, is_float, step
@@ -73,17 +72,10 @@ def runnable(op: Op, *backends: str) -> list[str]:
     ]
 
 
-def brought(array: Array, device: str) -> Array:
-    """A copy of the array on the device, 'cpu' or 'gpu'."""
-    if device_of(array) == device:
-        return array.copy()
-    return import_module("cupy").asarray(array) if device == "gpu" else array.get()
-
-
 def run(op: Op, key: str, case: Case) -> dict[str, Array]:
     """The kernel's outputs by name, from poisoned buffers. Raises Nonconforming where it changes an input."""
     device = backend_of(key).device
-    arrays = [brought(a, device) for a in case.arrays]
+    arrays = [brought(a.copy(), device) for a in case.arrays]
     with use(**{op.name: key}), trace() as calls:
         call = op.resolve(*map(op.spec, op.inputs, arrays), **case.keywords)
         out = tuple(brought(poisoned(spec.shape, spec.dtype), device) for spec in call.outputs)

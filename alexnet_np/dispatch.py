@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import BACKENDS, BEST, Array, array_module, backend_of
+from .backend import BACKENDS, BEST, Array, Backend, array_module, backend_of
 from .operation import Kernel, Operation, Spec
 
 OPS: dict[str, "Op"] = {}
@@ -83,6 +83,12 @@ def use(default: str | None = None, *, missing: str | None = None, **per_op: str
         yield
     finally:
         _choice.reset(token)
+
+
+def default_backend() -> Backend | None:
+    """What `use()` or ALEXNET_BACKEND asks for, for every operation; None: the best of the arrays' device."""
+    name = _choice.get().default or _environment()
+    return backend_of(name) if name else None
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from .backend import Array, device_of
+from .backend import Array, brought, device_of
 from .layers import Dropout, Layer, Softmax, Weighted
 from .operation import Cost, Spec
 from .recording import BUDGET, NAMES, Recording
@@ -45,6 +46,7 @@ class Sequential(Mapping[str, Layer]):
             if isinstance(layer, Dropout):
                 layer.seed, layer.index = seed, index
         self.iteration = 0
+        self.home: Any = None  # where a plan on a GPU moved the parameters: plan/home.py
 
     def __getitem__(self, name: str) -> Layer:
         return self._layers[name]
@@ -140,7 +142,9 @@ class Sequential(Mapping[str, Layer]):
             if tuple(state[name].shape) != spec.shape:
                 raise ValueError(f"{name} has shape {tuple(state[name].shape)}, this network needs {spec.shape}")
         for name, layer, key in self.parameters():
-            layer.params[key][...] = state[name]
+            layer.params[key][...] = brought(state[name], device_of(layer.params[key]) or "cpu")
+        if self.home is not None:
+            self.home.refresh()
 
     def specs(self, batch: int = 1) -> dict[str, tuple[Spec, ...]]:
         """Specs of every layer's outputs for a batch of images of `input_shape`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, address, module_of
 
 ALIGN = 64  # bytes: a line of the cache
 GUARD = 64  # bytes before the first buffer and behind each: vector code may read beyond a row
@@ -51,7 +51,7 @@ class Buffer:
 
     def hold(self, array: Array) -> None:
         """Stand for this array from now on."""
-        self.array, self.address = array, int(array.ctypes.data)
+        self.array, self.address = array, address(array)
         for view in self.views:
             view.hold(array.reshape(view.shape))
 
@@ -104,10 +104,10 @@ class Arena:
             placed.append(buffer)
         self.nbytes = max((b.offset + _room(b) for b in placed), default=0) + ALIGN
 
-    def allocate(self) -> None:
+    def allocate(self, device: str = "cpu") -> None:
         """Get the memory, and every buffer's array in it."""
-        block = np.empty(self.nbytes, np.uint8)
-        skip = -block.ctypes.data % ALIGN
+        block = module_of(device).empty(self.nbytes, np.uint8)
+        skip = -address(block) % ALIGN
         memory = block[skip : skip + self.nbytes - ALIGN]
         for buffer in self.buffers:
             part = memory[buffer.offset : buffer.offset + buffer.nbytes]

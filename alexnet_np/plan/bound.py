@@ -22,9 +22,13 @@ class Bound:
 
     def __call__(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
         """Run on arrays; an operation's check of their values raises as ever. `dynamic`: as its name says."""
-        kernel, options = self._call.kernel, {**self._call.keywords, **dynamic}
         if self.op._check is not None:
-            self.op._check(*arrays, **options)
+            self.op._check(*arrays, **self._call.keywords, **dynamic)
+        self.run(*arrays, out=out, workspace=workspace, **dynamic)
+
+    def run(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
+        """The same without a look at their values: what may be captured into a graph."""
+        kernel, options = self._call.kernel, {**self._call.keywords, **dynamic}
         if self.op.returns:
             options["out"] = out if len(out) > 1 else out[0]
         if kernel.workspace is not None:

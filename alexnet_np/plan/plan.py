@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, device_of
+from ..dispatch import NoKernel, default_backend
 from ..network import Sequential
 from ..operation import Spec
 from ..ops import checks
 from ..parallel import threads
+from .on_device import DeviceSchedule
 from .schedule import Schedule
 
 
@@ -25,12 +27,18 @@ class Plan:
     the rounding of the kernels; print(plan) shows which those are. They are chosen when the plan is made, so `use()`
     applies there. Parameters are the network's own arrays, updated in place.
 
-    recipe  a train.Recipe: learning rate, momentum, weight decay, their rules for biases, frozen layers
-    seed    of the dropout masks; None: the network's own
-    sgd     a train.SGD whose velocity is used in place of a new one; its rules then count in place of the recipe's
+    recipe     a train.Recipe: learning rate, momentum, weight decay, their rules for biases, frozen layers
+    seed       of the dropout masks; None: the network's own
+    sgd        a train.SGD whose velocity is used in place of a new one; its rules then count in place of the recipe's
+    precision  'bfloat16': images, activations and the weights that are read are stored so; for gpu_cuda and emu_cuda.
+               The recipe's unless given
+
+    Under use("gpu_cuda") or use("emu_cuda") the step is one tape of calls, on a GPU a CUDA graph. The parameters move
+    there first: the layers' arrays are then views of one array on the device (plan/home.py).
 
     Memory is taken when it is first needed: `memory` tells beforehand how much.
-    Raises ValueError or TypeError where the shape does not fit the network.
+    Raises ValueError or TypeError where the shape does not fit the network, NoKernel where the backend that is asked
+    for cannot run here.
     """
 
     def __init__(
@@ -41,6 +49,7 @@ class Plan:
         seed: int | None = None,
         *,
         sgd: Any = None,
+        precision: str | None = None,
     ) -> None:
         from ..layers import Dropout
         from ..train.checkpoint import optimizer
@@ -59,30 +68,43 @@ class Plan:
                 if isinstance(layer, Dropout):
                     layer.seed = seed
         self.sgd = sgd or optimizer(model, self.recipe)
-        self._made: dict[bool, Schedule] = {}
+        asked = default_backend()
+        self.backend = asked if asked and asked.bodies == "gpu_cuda" else None
+        if self.backend and (why := self.backend.missing()):
+            raise NoKernel(f"a plan on {self.backend.name} cannot run here: {why}")
+        half = self.backend and self.recipe.precision == "bfloat16"
+        self.precision = precision or ("bfloat16" if half else str(dtype))
+        if self.precision != str(dtype) and not (self.backend and self.precision == "bfloat16"):
+            where = "for gpu_cuda and emu_cuda" if self.precision == "bfloat16" else f"not that of {dtype} parameters"
+            raise ValueError(f"precision {self.precision!r} is {where}")
+        self._made: dict[bool, Any] = {}
         self._chosen = copy_context()  # what `use()` says now, for when a schedule is made
 
-    def step(self, x: Array, labels: Array, lr: float | None = None) -> float:
+    def step(
+        self, x: Array, labels: Array, lr: float | None = None, *, ahead: tuple[Array, Array] | None = None
+    ) -> float:
         """One training step on images x (N, C, H, W) and labels (N,); returns the loss before the update.
 
-        lr: the recipe's unless given. Raises ValueError or TypeError for arrays of another shape or dtype, for labels
+        lr: the recipe's unless given. ahead: the next step's x and labels, which go to the GPU while this one runs, if
+        there is one. Raises ValueError or TypeError for arrays of another shape or dtype, for labels
         out of range and for an lr that is no finite number from 0, and NotFinite where the loss is not finite: all
         before any update.
         """
         self._check(x)
         schedule = self._schedule(True)
-        if not isinstance(labels, np.ndarray) or labels.shape != self.shape[:1] or labels.dtype.kind not in "iu":
-            raise ValueError(f"labels must be {self.shape[0]} integers, got {_told(labels)}")
+        for each in (labels, *([ahead[1]] if ahead else [])):
+            if not isinstance(each, np.ndarray) or each.shape != self.shape[:1] or each.dtype.kind not in "iu":
+                raise ValueError(f"labels must be {self.shape[0]} integers, got {_told(each)}")
+        if ahead:
+            self._check(ahead[0])
         lr = self.recipe.lr if lr is None else lr
         checks.number("lr", lr, 0)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at instead
-            schedule.forward(x)
-            loss = schedule.loss_of(labels)
+            loss: float = schedule.step(x, labels, lr, ahead)
             if not isfinite(loss):
                 from ..train.finite import NotFinite, where_it_began
 
-                raise NotFinite(where_it_began(self.model, x, loss))
-            schedule.backward(labels, lr)
+                raise NotFinite(self._chosen.copy().run(where_it_began, self.model, x, loss))
         self.model.iteration += 1
         return loss
 
@@ -93,31 +115,34 @@ class Plan:
         Raises ValueError or TypeError for an array of another shape or dtype.
         """
         self._check(x)
-        schedule = self._schedule(False)
-        y = schedule.forward(x)
-        return (schedule.logits if logits else y).copy()
+        return self._schedule(False).predict(x, logits)
 
     @property
     def memory(self) -> int:
         """Bytes that training takes: parameters, their velocity, and the arena."""
         arrays = [*self.model.state_dict().values(), *self.sgd.velocity.values()]
-        return sum(int(array.nbytes) for array in arrays) + self._schedule(True).nbytes
+        return sum(int(array.nbytes) for array in arrays) + int(self._schedule(True).nbytes)
 
     @property
-    def schedule(self) -> Schedule:
-        """Its training steps, laid out."""
+    def schedule(self) -> Any:
+        """Its training steps, laid out: a Schedule, or a DeviceSchedule for a GPU."""
         return self._schedule(True)
 
-    def _schedule(self, training: bool) -> Schedule:
+    def _schedule(self, training: bool) -> Any:
         made = self._made.get(training)
         if made is None or made.workers < threads():
             sgd = self.sgd if training else None
-            self._made[training] = made = self._chosen.copy().run(Schedule, self.model, self.x, sgd)
+            self._made[training] = made = self._chosen.copy().run(self._lay_out, sgd)
         return made
 
+    def _lay_out(self, sgd: Any) -> Any:
+        if self.backend:
+            return DeviceSchedule(self.model, self.x, sgd, self.backend.device, self.precision)
+        return Schedule(self.model, self.x, sgd)
+
     def _check(self, x: Array) -> None:
-        if device_of(x) is None:
-            raise TypeError(f"x must be an array, got {type(x).__name__}")
+        if device_of(x) != "cpu":
+            raise TypeError(f"x must be a NumPy array, got {type(x).__name__}")
         if x.shape != self.shape or x.dtype != self.x.dtype:
             raise ValueError(f"x must be {self.x.dtype} {self.shape}, got {_told(x)}")
         if not x.flags.c_contiguous:
@@ -126,7 +151,7 @@ class Plan:
     def __str__(self) -> str:
         """The stages, their kernels, and what the arena takes."""
         schedule = self._schedule(True)
-        rows = [(stage.name, " × ".join(map(str, stage.y.shape)), stage.kernels) for stage in schedule.stages]
+        rows = schedule.rows
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         memory = f"{schedule.nbytes / 2**20:,.0f} MiB in one arena, {self.memory / 2**20:,.0f} in all"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,23 @@ class Schedule:
         for stage in self.stages:
             stage.forward(self.training)
         return self.y.array
+
+    def step(self, x: Array, labels: Array, lr: float, ahead: Any = None) -> float:
+        """One training step; its loss. Where that is not finite, nothing is updated. `ahead`: nothing to copy here."""
+        self.forward(x)
+        loss = self.loss_of(labels)
+        if isfinite(loss):
+            self.backward(labels, lr)
+        return loss
+
+    def predict(self, x: Array, logits: bool) -> Array:
+        y = self.forward(x)
+        return (self.logits if logits else y).copy()
+
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Its stages, to be shown: layers, shape, kernels."""
+        return [(stage.name, " × ".join(map(str, stage.y.shape)), stage.kernels) for stage in self.stages]
 
     @property
     def logits(self) -> Array:

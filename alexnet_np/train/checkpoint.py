@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend import Array
+from ..backend import Array, brought
 from ..data import Pixels
 from ..models import alexnet
 from ..network import Sequential
@@ -58,7 +58,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: dict[str, 
     from safetensors.numpy import save_file
 
     # safetensors writes the memory of an array that is not contiguous as if it were, without a word.
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.ascontiguousarray(brought(array, "cpu")) for name, array in tensors.items()}
     sums = {name: _checksum(array) for name, array in arrays.items()}
     sums |= {name: zlib.crc32(text.encode()) for name, text in metadata.items()}
     metadata = {**metadata, "crc32": json.dumps(sums)}

@@ -15,6 +15,7 @@ import numpy as np
 from ..backend import Array
 from ..data import Dataset, Pixels
 from ..data.loader import prefetch
+from ..dispatch import default_backend
 from ..network import Sequential
 from ..plan import Plan
 from .finite import NotFinite
@@ -68,13 +69,14 @@ def evaluate(
     *,
     crops: Crops = 1,
     threads: int = 1,
+    precision: str | None = None,
     tell: Callable[[int], None] | None = None,
 ) -> Scores:
     """Run the network on every image of a set, without dropout; `batch` crops go through it at a time.
 
-    Images are decoded in `threads` threads ahead of the network; `tell` hears how many are done. Raises ValueError for
-    a set without an image that can be read, a network with another number of classes, an output that is not finite,
-    and for ten crops where images are stored no larger than the network takes them.
+    Images are decoded in `threads` threads ahead of the network; `precision`: a Plan's; `tell` hears how many are done.
+    Raises ValueError for a set without an image that can be read, a network with another number of classes, an output
+    that is not finite, and for ten crops where images are stored no larger than the network takes them.
     """
     if crops not in (1, 10) or batch < 1:
         raise ValueError(f"crops must be 1 or 10 and batch at least 1, got {crops} and {batch}")
@@ -82,7 +84,7 @@ def evaluate(
     confusion = np.zeros((K, K), np.int64)
 
     size = max(1, batch // crops)
-    run = Outputs(model, crops * size, len(data.labels) // size)
+    run = Outputs(model, crops * size, len(data.labels) // size, precision)
 
     def prepare(first: int) -> tuple[Array, Array]:
         pictures, kept = data.read(np.arange(first, min(first + size, len(data.labels))))
@@ -118,19 +120,25 @@ class Outputs:
     """The network's logits (n, K) for images (n, C, H, W), without dropout.
 
     Planned for batches of `size` images where there are several of them, layer by layer for others: laying a plan out
-    takes longer than it saves on one batch.
+    takes longer than it saves on one batch. Under use("gpu_cuda") always planned.
     """
 
-    def __init__(self, model: Sequential, size: int, batches: int) -> None:
-        self.model, self.size, self.planned = model, size, batches > 1
-        self._plan: Plan | None = None
+    def __init__(self, model: Sequential, size: int, batches: int, precision: str | None = None) -> None:
+        self.model, self.size, self.planned, self.precision = model, size, batches > 1, precision
+        self._plans: dict[int, Plan] = {}
 
     def __call__(self, x: Array) -> Array:
-        if len(x) != self.size or not self.planned:
+        if not on_device() and (len(x) != self.size or not self.planned):
             return self.model.forward(x, logits=True)
-        if self._plan is None:
-            self._plan = Plan(self.model, x.shape)
-        return self._plan.predict(x, logits=True)
+        if len(x) not in self._plans:
+            self._plans[len(x)] = Plan(self.model, x.shape, precision=self.precision)
+        return self._plans[len(x)].predict(x, logits=True)
+
+
+def on_device() -> bool:
+    """Whether kernels in CUDA C++ are asked for, on a GPU or emulated: then a plan runs every batch."""
+    asked = default_backend()
+    return asked is not None and asked.bodies == "gpu_cuda"
 
 
 def log_probabilities(run: Callable[[Array], Array], x: Array) -> Array:

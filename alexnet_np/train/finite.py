@@ -1,6 +1,6 @@
 """Where numbers stopped being finite: the layer and the step, for the message that ends such a run."""
 
-from ..backend import Array, array_module
+from ..backend import Array, array_module, brought, device_of
 from ..network import Sequential
 
 
@@ -31,6 +31,7 @@ def where_it_began(model: Sequential, x: Array, loss: float) -> str:
         return f"{told}: {began}"
     if not finite(x):
         return f"{told}: the images themselves are not finite"
+    x = brought(x, device_of(next(iter(model.state_dict().values()))) or "cpu")
     for name, layer in model.items():
         y = layer.forward(x, train=True)
         if not finite(y):

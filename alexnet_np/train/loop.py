@@ -3,8 +3,8 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import numpy as np
 from .. import ops
 from ..backend import Array
 from ..data import Split
-from ..data.loader import batches, per_epoch
+from ..data.loader import Batch, batches, per_epoch
+from ..dispatch import use
 from ..network import Sequential
 from ..parallel import threads
 from ..plan import Plan
-from .evaluation import Scores, evaluate
+from .evaluation import Scores, evaluate, on_device
 from .finite import NotFinite, check_weights, where_it_began
 from .optimizer import SGD
 from .profile import Timeline
@@ -58,7 +59,12 @@ def fit(
     the layer and the step where that began; the checkpoints before stay.
     """
     run.check_data(data.train)
-    with np.errstate(over="ignore", invalid="ignore"), _interrupts() as interrupts:  # the loss is looked at instead
+    kernels = nullcontext() if run.recipe.backend == "cpu" else use(run.recipe.backend)
+    with (
+        kernels,
+        np.errstate(over="ignore", invalid="ignore"),
+        _interrupts() as interrupts,
+    ):  # the loss is looked at instead
         try:
             return _Loop(run, data, folder, tell, timeline, interrupts).go()
         except (ValueError, OSError) as error:
@@ -87,7 +93,7 @@ class _Loop:
         epochs = run.recipe.epochs * self.per_epoch
         self.steps = min(epochs, run.recipe.steps or epochs)
         self.pace = _Pace()
-        self.plan: Plan | None = None  # made for the first whole batch
+        self.plans: dict[int, Plan] = {}  # made for the first batch of so many images
         self.series = self.record = None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,9 +128,9 @@ class _Loop:
             start=done,
             threads=recipe.threads or threads(),
         )
-        for batch in self.timeline.data(stream) if self.timeline else stream:
+        for batch, ahead in with_next(self.timeline.data(stream) if self.timeline else stream, on_device()):
             lr = self.lr(run.model.iteration)
-            run.loss = self.step(batch.x, batch.labels, lr)
+            run.loss = self.step(batch.x, batch.labels, lr, ahead)
             self.pace.add(len(batch.labels), batch.waited)
             if self.unscored():
                 break
@@ -135,22 +141,29 @@ class _Loop:
                 self.save()
         return not self.interrupts.asked
 
-    def step(self, x: Array, labels: Array, lr: float) -> float:
+    def step(self, x: Array, labels: Array, lr: float, ahead: Batch | None) -> float:
         run = self.run
-        if len(x) < run.recipe.batch:
+        if len(x) < run.recipe.batch and not on_device():
             return train_step(run.model, run.sgd, x, labels, lr)
-        if self.plan is None:
-            self.plan = Plan(run.model, x.shape, run.recipe, sgd=run.sgd)
+        if len(x) not in self.plans:
+            self.plans[len(x)] = plan = Plan(run.model, x.shape, run.recipe, sgd=run.sgd)
             if self.timeline:
-                self.timeline.watch_plan(self.plan)
-        return self.plan.step(x, labels, lr)
+                self.timeline.watch_plan(plan)
+        next_one = (ahead.x, ahead.labels) if ahead and len(ahead.x) == len(x) else None
+        return self.plans[len(x)].step(x, labels, lr, ahead=next_one)
 
     def score(self) -> bool:
         """The end of an epoch; False where it was interrupted."""
         run = self.run
         try:
             with self.interrupts.at_once():
-                scores = evaluate(run.model, self.data.test, run.pixels, threads=run.recipe.threads or threads())
+                scores = evaluate(
+                    run.model,
+                    self.data.test,
+                    run.pixels,
+                    threads=run.recipe.threads or threads(),
+                    precision=run.recipe.precision,
+                )
         except KeyboardInterrupt:
             return False
         lr = self.lr(run.model.iteration - 1)
@@ -178,6 +191,20 @@ class _Loop:
         check_weights(self.run.model)
         if self.series:
             self.series.save(self.run, best)
+
+
+def with_next(stream: Iterable[Batch], looking: bool) -> Iterator[tuple[Batch, Batch | None]]:
+    """Every batch, with the one behind it where `looking`; waiting for that one would only delay a CPU."""
+    before = None
+    for batch in stream:
+        if not looking:
+            yield batch, None
+            continue
+        if before is not None:
+            yield before, batch
+        before = batch
+    if before is not None:
+        yield before, None
 
 
 class _Pace:

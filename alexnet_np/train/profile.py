@@ -97,6 +97,10 @@ class Timeline:
         """Time the stages of this plan's training steps too: whoever trains by a plan says so before its first step."""
         if not self._before:
             return
+        if plan.backend:
+            raise ValueError(
+                f"a profile times the stages of a CPU's plan; {plan.backend.name} runs a step as one graph"
+            )
         schedule, self.planned = plan.schedule, True
         kinds = {s.name: " ".join(type(layer).__name__ for layer in s.layers.values()) for s in schedule.stages}
         self.kinds = {**kinds, **self.kinds}

@@ -69,6 +69,10 @@ class Recipe:
     """a checkpoint each time after so many steps, and after each epoch"""
     keep: int = 3
     """how many of the last checkpoints stay, beside the best"""
+    backend: Literal["cpu", "gpu_cuda", "emu_cuda"] = "cpu"
+    """whose kernels train: 'gpu_cuda' on a GPU, by one CUDA graph for a step; 'emu_cuda' the same kernels, emulated"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """in which images and activations are stored, and products read them; bfloat16 is for gpu_cuda and emu_cuda"""
     threads: int | None = None
     """threads that compute, and as many that decode images ahead; ALEXNET_THREADS or all CPUs unless given"""
     name: str = ""
@@ -87,6 +91,8 @@ class Recipe:
         self._check("drops", self.drops >= 0, "at least 0")
         self._check("momentum", self.momentum < 1, "below 1")
         self._check("seed", 0 <= self.seed < 2**63, "in 0 … 2^63 − 1")
+        if self.precision == "bfloat16" and self.backend == "cpu":
+            raise ValueError("precision 'bfloat16' is for the backends gpu_cuda and emu_cuda, got 'cpu'")
         if self.schedule != "step" and (self.drop or self.drop_epochs or self.drop_steps):
             raise ValueError(
                 f"drop, drop_epochs and drop_steps belong to the schedule 'step', not to {self.schedule!r}"
