@@ -54,7 +54,7 @@ def wrong_array_cases():
         for name, mistake in product(op.inputs, WRONG_ARRAYS):
             of_floats = mistake in ("integers", "half precision", "mixed precision")
             alone = mistake == "mixed precision" and len(real) == 1
-            any_shape = mistake == "one axis more" and op.name in ("relu", "dropout", "dropout_backward")
+            any_shape = mistake == "one axis more" and op.name in ("relu", "dropout", "dropout_backward", "cast")
             if not (alone or any_shape or (of_floats and name not in real)):
                 yield pytest.param(op, name, mistake, id=f"{op.name}, {name}: {mistake}")
 
@@ -83,6 +83,7 @@ WRONG_KEYWORDS = {
         "alpha": (-1e-4, nan, inf, -inf, "1", None), "beta": (-0.75, nan, inf, "1", None),
         "alpha_over_size": FLAG, "groups": (0, -1, 1.5, 3, "1", None),
     },
+    "cast": {"dtype": ("float16", "int64", "", 32, np.float32, None)},
     "dropout": {
         "rate": (1.0, 1.5, -0.1, nan, inf, "half", None), "train": FLAG, "scale_at_train": FLAG,
         "key": (3, None, (1, 2), (1, 2, -1), (1, 2, 0.5), (2**64, 0, 0), [1, 2, 3], np.zeros(3)),

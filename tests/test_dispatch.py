@@ -71,7 +71,7 @@ def test_cupy_runs_the_numpy_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (call.key, call.kernel.key, call.outputs[0].device) == ("gpu_cupy", "cpu_numpy", "gpu")
     ops.relu.changed()  # what was resolved under the changed table is forgotten
     files = list((Path(__file__).parent.parent / "kernels").glob("*/cpu_numpy.py"))
-    assert len(files) == 9
+    assert len(files) == 10
     for path in files:
         assert "import numpy" not in path.read_text(), path
 
@@ -159,7 +159,7 @@ def test_wrong_device_is_never_mended_silently() -> None:
     [
         ({"default": "cpu_fast"}, "unknown backend 'cpu_fast'; the backends are cpu_numpy"),
         ({"default": "cpu_numpy/naive"}, "a kernel of one operation"),
-        ({"rellu": "cpu_numpy"}, "unknown operation 'rellu'; the operations are conv2d"),
+        ({"rellu": "cpu_numpy"}, "unknown operation 'rellu'; the operations are cast, conv2d"),
         ({"relu": "numpy"}, "unknown backend 'numpy'"),
         ({"missing": "ignore"}, "missing must be 'error' or 'warn'"),
     ],
@@ -269,9 +269,9 @@ def test_a_fused_operation_fits_in(fused: Op) -> None:
     for case in cases(fused, np.float32):
         check_kernel(fused, "cpu_numpy", case)
     assert fused.cost(X, W, B) == ops.conv2d.cost(X, W, B)
-    with anp.use(conv2d_relu="cpu_numpy"), anp.trace() as calls:
+    with anp.use(conv2d_then_relu="cpu_numpy"), anp.trace() as calls:
         fused(X, W, B)
-    assert ran(calls) == [("conv2d_relu", "cpu_numpy")]
+    assert ran(calls) == [("conv2d_then_relu", "cpu_numpy")]
 
 
 def test_errors_are_not_remembered_as_results() -> None:

@@ -14,8 +14,8 @@ import pytest
 from alexnet_np.conformance import Nonconforming, accepted, check_kernel, runnable
 from alexnet_np.dispatch import load_kernels
 from alexnet_np.kernels.cuda import product
-from alexnet_np.kernels.cuda.source import Source
-from alexnet_np.kernels.emulator.launch import SEEDS, KernelFault, Library, seed
+from alexnet_np.kernels.cuda.source import EVERY, Source
+from alexnet_np.kernels.emulator.launch import SEEDS, KernelFault, seed
 from alexnet_np.ops.cases import cases
 from alexnet_np.precision import bfloat16
 
@@ -63,14 +63,14 @@ MISTAKES = [
             "if (m0 + y + i < problem.M)", "linear", "/registers"),
     Mistake("cuda/loader.cuh", "m0 + m < problem.M && k0 + k < last", "k0 + k < last", "conv2d", "/buffered"),
     Mistake("cuda/common.cuh", "if (i + j < n) p[i + j] = pack.at[j];", "p[i + j] = pack.at[j];", "relu"),
-    Mistake("cuda/common.cuh", "i + 4 <= n && aligned(p)", "i + 3 <= n && aligned(p)", "relu", "", 1),
+    Mistake("cuda/common.cuh", "i + EACH<T> <= n && aligned(p)", "i + EACH<T> - 1 <= n && aligned(p)", "relu", "", 1),
     Mistake("cuda/common.cuh", "i + j < n ? p[i + j] : T(0)", "p[i + j]", "relu"),
     Mistake("maxpool2d/gpu_cuda.cu", "if (i >= outputs) return;", "", "maxpool2d"),
-    Mistake("maxpool2d/gpu_cuda.cu", "h < min(h0 + at.R, at.H)", "h < h0 + at.R", "maxpool2d"),
+    Mistake("maxpool2d/windows.cuh", "h < min(h0 + of.R, of.H)", "h < h0 + of.R", "maxpool2d"),
     Mistake("conv2d/problem.cuh", "(unsigned)(n.w + k.s) < (unsigned)s.W", "(unsigned)(n.w + k.s) <= (unsigned)s.W",
             "conv2d", "/coalesced"),
     Mistake("lrn/gpu_cuda.cu", "if (pixel >= pixels) return;", "", "lrn", "/window"),
-    Mistake("lrn/gpu_cuda.cu", "last = min(first + CHANNELS, highest);", "last = first + CHANNELS;", "lrn", "/window"),
+    Mistake("lrn/walk.cuh", "last = min(first + CHANNELS, highest);", "last = first + CHANNELS;", "lrn", "/window"),
     Mistake("softmax/gpu_cuda.cu", "k < K; k += blockDim.x) total", "k <= K; k += blockDim.x) total", "softmax"),
     # Strides, groups and windows.
     Mistake("conv2d/problem.cuh", "int h = p * s.down - s.top, w = q * s.across - s.left;",
@@ -81,11 +81,29 @@ MISTAKES = [
             "/tiled"),
     Mistake("conv2d/problem.cuh", "dy + k.dy_at + (long long)m * s.P * s.Q", "dy + k.dy_at + (long long)m * s.P * s.P",
             "conv2d_backward_weights", "/coalesced"),
-    Mistake("lrn/gpu_cuda.cu", "c + HALF < piece.highest", "c + HALF < C", "lrn", "/window"),
+    Mistake("lrn/walk.cuh", "c + HALF < piece.highest", "c + HALF < piece.last", "lrn", "/window"),
     Mistake("lrn/gpu_cuda_plain.cu", "high = min(c + size / 2 + 1, first + width);",
             "high = min(c + size / 2, first + width);", "lrn", "/plain"),
-    Mistake("maxpool2d/gpu_cuda.cu", "value > largest", "value >= largest", "maxpool2d"),
-    Mistake("maxpool2d/gpu_cuda.cu", "if (index[o] == here) sum", "sum", "maxpool2d_backward"),
+    Mistake("maxpool2d/windows.cuh", "value > largest", "value >= largest", "maxpool2d"),
+    Mistake("maxpool2d/windows.cuh", "index[o] == of.here && ", "", "maxpool2d_backward"),
+    # Several operations in one.
+    Mistake("relu_lrn_maxpool2d/gpu_cuda.cu", "__syncthreads();", "", "relu_lrn_maxpool2d", "", 0),
+    Mistake("relu_lrn_maxpool2d/gpu_cuda.cu", "__syncthreads();", "", "relu_lrn_maxpool2d", "", 1),
+    Mistake("relu_lrn_maxpool2d/gpu_cuda.cu", "max(min((p1 - 1) * of.down", "min(min((p1 - 1) * of.down",
+            "relu_lrn_maxpool2d"),
+    Mistake("relu_lrn_maxpool2d/gpu_cuda.cu", "count - 1)", "count)", "relu_lrn_maxpool2d"),
+    Mistake("relu_lrn_maxpool2d/gpu_cuda.cu", "walk_back<T, SIZE, true>", "walk_back<T, SIZE, false>",
+            "relu_lrn_maxpool2d_backward"),
+    Mistake("relu_maxpool2d/gpu_cuda.cu", "positive(plane[place])", "plane[place]", "relu_maxpool2d"),
+    Mistake("maxpool2d/windows.cuh", " && (!y || y[o] > T(0))", "", "relu_maxpool2d_backward"),
+    Mistake("conv2d/problem.cuh", "b && s.relu && sum <= R(0)", "s.relu && sum <= R(0)", "conv2d_relu", "/buffered"),
+    Mistake("cuda/sums.cu", "relu && sum <= T(0)", "false", "conv2d_relu", "/tiled"),
+    Mistake("softmax_cross_entropy_with_gradient/gpu_cuda.cu", "(k == label ? R(1) : R(0))", "R(0)",
+            "softmax_cross_entropy_with_gradient"),
+    Mistake("sgd_momentum_flat/gpu_cuda.cu", "decay * factors[2 * blockIdx.x + 1]", "decay", "sgd_momentum_flat_"),
+    Mistake("sgd_momentum_flat/gpu_cuda.cu", "finite ? moved : pv.at[j]", "moved", "sgd_momentum_flat_"),
+    Mistake("sgd_momentum_flat/gpu_cuda.cu", "if (stored && i + j < n)", "if (stored)", "sgd_momentum_mixed_"),
+    Mistake("cast/gpu_cuda.cu", "if (i + j < n)", "", "cast"),
     # Fragments of the tensor cores, and what is done with numbers.
     Mistake("cuda/tensor.cuh", "[k + t + j / 2 * 4][m1 + 16 * i + g + j % 2 * 8]",
             "[k + t + j % 2 * 4][m1 + 16 * i + g + j / 2 * 8]", "conv2d", "/tf32"),
@@ -143,7 +161,8 @@ def planted(mistake: Mistake, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for source in sources(mistake):
             file = folder / source.file.relative_to(KERNELS)
             # These types are enough to see it, and compile in half the time.
-            patch.setattr(source, "_emulated", Library(file, [n for n in source.names if "double" not in n]))
+            patch.setattr(source, "_emulated", source._emulated)  # to be put back
+            source.compile_only([n for n in source.names if "double" not in n], file)
         yield
 
 
@@ -153,7 +172,8 @@ def sources(mistake: Mistake) -> list[Source]:
     rungs = getattr(module, "RUNGS", {})
     found = [rungs[mistake.rung[1:]].source] if rungs else []
     found += [s for s in vars(module).values() if isinstance(s, Source)]
-    return [*found, product.SUMS]
+    found += [s for s in EVERY if s.file == KERNELS / mistake.file]
+    return list(dict.fromkeys([*found, product.SUMS]))
 
 
 def seen(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> bool:

@@ -38,6 +38,10 @@ class Source:
         self._emulated = Library(self.file, self.names)
         EVERY.append(self)
 
+    def compile_only(self, names: Sequence[str], file: Path | None = None) -> None:
+        """Have the emulator compile these kernels alone, or from another file: for tests."""
+        self._emulated = Library(file or self.file, names)
+
     def launch(
         self, name: str, grid: Sequence[int], block: Sequence[int], *args: Any, shared: int = 0, to: Any = None
     ) -> None:

@@ -12,6 +12,8 @@ from ..cuda.source import Source, number
 from ..lrn.gpu_cuda import SIZES, grid, numbers, size_refusal
 from ..maxpool2d.gpu_cuda import windows
 
+# A power by two square roots, a product and a quotient rounds four times, where the definition may round once.
+ROOTS = 4.0
 THREADS, PIXELS = 128, 512  # of a block, of a band: as gpu_cuda.cu has them
 NAMES = "relu_lrn_maxpool2d", "relu_lrn_maxpool2d_backward"
 SOURCE = Source(__file__, "gpu_cuda.cu", [f"{name}<{{T}}, {size}>" for name in NAMES for size in SIZES], ALL)
@@ -65,7 +67,7 @@ def forward(
     SOURCE.launch(f"relu_lrn_maxpool2d<{{T}}, {size}>", bands, (THREADS,), x, *out, x.shape[1], groups, of, band, *rule)
 
 
-@relu_lrn_maxpool2d_backward.kernel("gpu_cuda", refuses=size_refusal, types=ALL)
+@relu_lrn_maxpool2d_backward.kernel("gpu_cuda", refuses=size_refusal, types=ALL, error=ROOTS)
 def backward(
     dy: Array,
     x: Array,
