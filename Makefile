@@ -4,7 +4,7 @@ BIN := .venv/bin
 # A test on each core, so BLAS gets one thread in each: two of its threads that wait for a busy core lose milliseconds.
 PYTEST := ALEXNET_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test setup check study bench gpu-test clean
+.PHONY: demo test setup check study bench gpu-test gpu-bench clean
 
 demo: .venv/run
 	$(BIN)/alexnet-np demo
@@ -41,10 +41,21 @@ bench: setup
 	$(BIN)/alexnet-np bench
 	$(BIN)/python -m alexnet_np.benchmarks.readme
 
-# On a machine with a GPU: every kernel through CuPy and Numba, and the emulator beside the hardware.
-gpu-test: .venv/dev
-	$(BIN)/python -m pip install --quiet --editable .[dev,cuda13]
-	$(BIN)/python -m pytest tests/test_gpu_kernels.py
+# On a machine with a GPU: every kernel through CuPy and Numba, the emulator beside the hardware, plans and graphs; then
+# memcheck and racecheck, where they are installed. GPU_PYTHON: an interpreter that has what is needed already;
+# ARGUMENTS="-k conv2d" for a part.
+GPU_PYTHON ?= $(BIN)/python
+gpu-test: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),.venv/gpu)
+	$(GPU_PYTHON) -m pytest tests/test_gpu_kernels.py tests/test_plan_on_device.py $(ARGUMENTS)
+	GPU_PYTHON=$(GPU_PYTHON) bash tests/compute_sanitizer.sh
+
+# Beside PyTorch, some eight minutes; make gpu-bench ARGUMENTS="--only steps --variants torch keras" for the rest.
+gpu-bench: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),.venv/gpu)
+	$(GPU_PYTHON) -m alexnet_np.benchmarks.gpu_bench $(ARGUMENTS)
+
+.venv/gpu: .venv/dev
+	$(BIN)/python -m pip install --quiet --editable .[dev,peers,cuda13]
+	touch $@
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

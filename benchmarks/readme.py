@@ -78,6 +78,60 @@ def ladder(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+# What a GPU has to show, with the first bar: the rows of the table, and which rows of a record fill them.
+NOT_YET = "not yet measured on hardware"
+STEPS = (
+    ("training step, bfloat16, share of its roof", "55 %", "bfloat16", lambda row, ours: f"{row.share(ours):.0%}"),
+    ("the same, beside PyTorch at its best", "1.0 ×", "bfloat16", lambda row, ours: times(row, ours)),
+    (
+        "training step, strict float32, beside PyTorch in strict float32",
+        "1.0 ×",
+        "float32",
+        lambda row, ours: times(row, ours),
+    ),
+    ("training step, 3×TF32, beside PyTorch in strict float32", "1.2 ×", "tf32x3", lambda row, ours: times(row, ours)),
+    ("gaps inside a step, bfloat16", "8 %", "bfloat16", lambda row, ours: gaps(row, ours)),
+)
+BOUND = ("maxpool", "lrn", "softmax", "sgd")  # what memory limits
+
+
+def gpu(results: Path = RESULTS) -> str:
+    """What the records of GPUs show of each row, for each network; or that nothing is measured."""
+    records = [record for path in sorted(results.glob("gpu-*.json")) if "device" in (record := read(path)).about]
+    rows = [row for record in records for row in record.rows]
+    lines = []
+    if records:
+        about = records[-1].about
+        lines = [f"{about['device']}, driver {about.get('driver')}, {str(about['date'])[:10]}; medians.", ""]
+    lines += ["| | first bar | measured |", "|---|---|---|"]
+    for what, bar, precision, cell in STEPS:
+        steps = [row for row in rows if (row.kind, row.precision) == ("training", precision)]
+        cells = [f"`{row.variant}`, batch {row.batch}: {cell(row, row.measured[row.chosen])}" for row in steps]
+        lines.append(f"| {what} | {bar} | {'; '.join(cells) or NOT_YET} |")
+    single = [row for row in rows if (row.kind, row.precision, row.batch) == ("inference", "bfloat16", 1)]
+    cells = [f"`{row.variant}`: {1e6 * row.measured[row.chosen].median:,.0f} µs" for row in single]
+    lines.append(f"| one image, bfloat16 | 100 µs | {'; '.join(cells) or NOT_YET} |")
+    bound = [row for row in rows if row.kind == "operation" and any(name in row.op for name in BOUND)]
+    shares = [row.share(row.measured[row.chosen]) for row in bound]
+    cell = f"{min(shares):.0%} … {max(shares):.0%}" if shares else NOT_YET
+    lines.append(f"| pooling, LRN, loss, update: share of copy bandwidth | 80 % | {cell} |")
+    return "\n".join(lines)
+
+
+def times(row: Row, ours: Measured) -> str:
+    """How many times as fast as the peer at its best, and as the peer's default."""
+    ratio, default = row.ratio(ours), row.measured.get("torch default")
+    if ratio is None:
+        return "no peer"
+    return f"{ratio:.2f} ×" + (f" ({default.median / ours.median:.2f} × its default)" if default else "")
+
+
+def gaps(row: Row, ours: Measured) -> str:
+    """The share of a step that none of its calls, timed alone, accounts for."""
+    alone = row.measured["its calls one by one"].median
+    return f"{max(0.0, 1 - alone / ours.median):.0%}"
+
+
 def rung(row: Row, measured: Measured | None, chosen: bool) -> str:
     """A cell of the ladder."""
     if measured is None:
@@ -89,7 +143,7 @@ def rung(row: Row, measured: Measured | None, chosen: bool) -> str:
 
 def newest_of(results: Path) -> Record | None:
     """The record of the latest day, the fullest of that day; None where there is none."""
-    records = [read(path) for path in sorted(results.glob("*.json"))]
+    records = [record for path in sorted(results.glob("*.json")) if "device" not in (record := read(path)).about]
     return max(records, key=lambda record: (str(record.about["date"])[:10], len(record.rows)), default=None)
 
 
@@ -102,7 +156,7 @@ def images(row: Row, measured: Measured) -> str:
 
 def fill(text: str) -> str:
     """The README with the lines between the markers replaced."""
-    for name, table in (("variants", variants()), ("speed", speed()), ("ladder", ladder())):
+    for name, table in (("variants", variants()), ("speed", speed()), ("ladder", ladder()), ("gpu", gpu())):
         text = re.sub(
             rf"(<!-- {name}:.*?-->\n).*?(<!-- end -->)",
             lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}",

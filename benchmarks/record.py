@@ -56,6 +56,8 @@ class Row:
     chosen   the name of the one that runs unless something else is asked for
     absent   from names to the reasons why they are missing
     commit   of the source when it was measured, None if unknown
+    precision  of what was timed on a GPU
+    least    seconds that its calls take at their roofs, each at its own; None: of flops and bytes as a whole
     """
 
     kind: str
@@ -70,10 +72,13 @@ class Row:
     chosen: str = ""
     absent: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+    precision: str = ""
+    least: float | None = None
 
     @property
     def name(self) -> str:
-        return name_of(f"{self.layer} {self.op}" if self.layer else self.kind, self.variant, self.batch)
+        what = f"{self.layer} {self.op}" if self.layer else self.kind
+        return name_of(f"{what} {self.precision}".strip(), self.variant, self.batch)
 
     @property
     def limit(self) -> str:
@@ -82,7 +87,7 @@ class Row:
 
     def share(self, measured: Measured) -> float:
         """How near its roof it is; above 1 where it does with less arithmetic than the definition."""
-        return self.roofs.seconds(Cost(self.flops, self.bytes)) / measured.median
+        return (self.least or self.roofs.seconds(Cost(self.flops, self.bytes))) / measured.median
 
     def ours(self) -> dict[str, Measured]:
         return {name: m for name, m in self.measured.items() if not m.peer}

@@ -206,7 +206,8 @@ if __name__ == "__main__":
     for source in EVERY:  # these types take half the time to compile, and index as float64 does
         source.compile_only([name for name in source.names if "double" not in name])
     checked = 0
-    for parameters in combinations("emu_cuda"):
+    # Of the emulator under AddressSanitizer, or of the GPU under compute-sanitizer.
+    for parameters in combinations(*(sys.argv[1:] or ["emu_cuda"])):
         op, key, dtype = parameters.values
         if dtype == np.float64:
             continue

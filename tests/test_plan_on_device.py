@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import alexnet_np as anp
-from alexnet_np.backend import BACKENDS
+from alexnet_np.backend import BACKENDS, brought, module_of
 from alexnet_np.dispatch import NoKernel
 from alexnet_np.layers import LRN, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Softmax
 from alexnet_np.network import Sequential
@@ -23,7 +23,9 @@ from alexnet_np.train.loop import train_step, with_next
 from alexnet_np.train.optimizer import SGD
 from alexnet_np.train.recipe import Recipe
 
-emulated = pytest.mark.skipif(BACKENDS["emu_cuda"].missing() is not None, reason="g++ is not installed")
+# On a GPU too, where there is one.
+able = [name for name in ("emu_cuda", "gpu_cuda") if BACKENDS[name].missing() is None]
+on_each = pytest.mark.parametrize("backend", able)
 N, CLASSES = 3, 5
 
 
@@ -49,9 +51,14 @@ def batch() -> tuple[Any, Any]:
     return random.standard_normal((N, 3, 20, 20)).astype(np.float32), random.integers(0, CLASSES, N)
 
 
-def planned(model: Sequential, backend: str = "emu_cuda", **options: Any) -> anp.Plan:
+def planned(model: Sequential, backend: str, **options: Any) -> anp.Plan:
     with anp.use(backend):
         return anp.Plan(model, (N, 3, 20, 20), **options)
+
+
+def weights_of(model: Sequential) -> dict[str, Any]:
+    """Copies on the host."""
+    return {name: brought(array, "cpu").copy() for name, array in model.state_dict().items()}
 
 
 def eager(x: Any, labels: Any, steps: int = 3, **options: Any) -> tuple[Sequential, list[float]]:
@@ -61,98 +68,100 @@ def eager(x: Any, labels: Any, steps: int = 3, **options: Any) -> tuple[Sequenti
         return model, [train_step(model, sgd, x, labels, 0.05) for _ in range(steps)]
 
 
-@emulated
-def test_a_step_is_the_eager_step(batch: Any) -> None:
+@on_each
+def test_a_step_is_the_eager_step(backend: str, batch: Any) -> None:
     x, labels = batch
     expected, losses = eager(x, labels)
     model = network()
-    plan = planned(model)
+    plan = planned(model, backend)
     np.testing.assert_allclose([plan.step(x, labels, 0.05) for _ in losses], losses, rtol=1e-5)
     assert losses[-1] != losses[0] and model.iteration == 3
-    for name, weights in model.state_dict().items():
+    for name, weights in weights_of(model).items():
         np.testing.assert_allclose(weights, expected.state_dict()[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    expected.load_state_dict(weights_of(model))
     with anp.use("cpu_numpy"):
-        np.testing.assert_allclose(plan.predict(x), model.forward(x), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(plan.predict(x, logits=True), model.forward(x, logits=True), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(plan.predict(x), expected.forward(x), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(plan.predict(x, logits=True), expected.forward(x, logits=True), rtol=1e-4, atol=1e-5)
 
 
-@emulated
-def test_what_can_be_fused_is(batch: Any) -> None:
-    ran = [row[0] for row in planned(network()).schedule.rows]
+@on_each
+def test_what_can_be_fused_is(backend: str, batch: Any) -> None:
+    ran = [row[0] for row in planned(network(), backend).schedule.rows]
     assert ran[:9] == [
         "conv2d", "relu_lrn_maxpool2d", "conv2d", "relu_maxpool2d", "lrn", "conv2d_relu", "conv2d", "linear_relu",
         "dropout",
     ]  # fmt: skip
     assert ran[-1] == "sgd_momentum_flat_" and "conv2d_backward_data" not in ran[-3:], "nobody needs conv1's dx"
-    assert "emu_cuda/buffered" in str(planned(network()))
+    assert f"{backend}/buffered" in str(planned(network(), backend))
 
 
-@emulated
-def test_bfloat16_stays_near_and_keeps_its_weights_in_float32(batch: Any) -> None:
+@on_each
+def test_bfloat16_stays_near_and_keeps_its_weights_in_float32(backend: str, batch: Any) -> None:
     x, labels = batch
     _, losses = eager(x, labels)
     model = network()
-    plan = planned(model, precision="bfloat16")
+    plan = planned(model, backend, precision="bfloat16")
     found = [plan.step(x, labels, 0.05) for _ in losses]
     np.testing.assert_allclose(found, losses, rtol=2e-2)
     assert found != losses
     home = model.home
     assert home.weights.dtype == np.float32 and home.stored.dtype == bfloat16()
-    np.testing.assert_array_equal(home.stored.astype(np.float32), home.weights.astype(bfloat16()).astype(np.float32))
+    stored, weights = (brought(array, "cpu") for array in (home.stored, home.weights))
+    np.testing.assert_array_equal(stored.astype(np.float32), weights.astype(bfloat16()).astype(np.float32))
     probabilities = plan.predict(x)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
 
 
-@emulated
-def test_loaded_weights_are_those_that_are_read(batch: Any) -> None:
+@on_each
+def test_loaded_weights_are_those_that_are_read(backend: str, batch: Any) -> None:
     x, _ = batch
     model, other = network(), network()
-    plan = planned(model, precision="bfloat16")
+    plan = planned(model, backend, precision="bfloat16")
     before = plan.predict(x)
     for layer in other.values():
         for array in layer.params.values():
             array += 0.1
     model.load_state_dict(other.state_dict())
     assert np.abs(plan.predict(x) - before).max() > 1e-3
-    np.testing.assert_array_equal(plan.predict(x), planned(other, precision="bfloat16").predict(x))
+    np.testing.assert_array_equal(plan.predict(x), planned(other, backend, precision="bfloat16").predict(x))
 
 
-@emulated
+@on_each
 @pytest.mark.parametrize("freeze", [("conv1", "conv2"), ("fc5", "conv3")])
-def test_frozen_layers_stay(batch: Any, freeze: tuple[str, ...]) -> None:
+def test_frozen_layers_stay(backend: str, batch: Any, freeze: tuple[str, ...]) -> None:
     x, labels = batch
     options = {"freeze": freeze, "bias_lr": 2.0, "bias_decay": 0.0}
     expected, losses = eager(x, labels, **options)
     model, start = network(), network().state_dict()
-    plan = planned(model, sgd=SGD(model, **options))
+    plan = planned(model, backend, sgd=SGD(model, **options))
     np.testing.assert_allclose([plan.step(x, labels, 0.05) for _ in losses], losses, rtol=1e-5)
-    for name, weights in model.state_dict().items():
+    for name, weights in weights_of(model).items():
         np.testing.assert_allclose(weights, expected.state_dict()[name], rtol=1e-4, atol=1e-6, err_msg=name)
         assert np.array_equal(weights, start[name]) == (name.partition(".")[0] in freeze), name
 
 
-@emulated
+@on_each
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_loss_that_is_not_finite_updates_nothing(batch: Any, precision: str) -> None:
+def test_a_loss_that_is_not_finite_updates_nothing(backend: str, batch: Any, precision: str) -> None:
     x, labels = batch
     model = network()
-    plan = planned(model, precision=precision)
+    plan = planned(model, backend, precision=precision)
     plan.step(x, labels, 0.05)
-    before = {name: array.copy() for name, array in model.state_dict().items()}
+    before = weights_of(model)
     wrong = x.copy()
     wrong[1, 2, 3, 4] = np.nan
     with pytest.raises(NotFinite, match="the images themselves are not finite"):
         plan.step(wrong, labels, 0.05)
-    for name, weights in model.state_dict().items():
+    for name, weights in weights_of(model).items():
         np.testing.assert_array_equal(weights, before[name])
     assert np.isfinite(plan.step(x, labels, 0.05)), "and the next step goes on"
 
 
-@emulated
-def test_bad_batches_are_told(batch: Any) -> None:
+@on_each
+def test_bad_batches_are_told(backend: str, batch: Any) -> None:
     x, labels = batch
-    plan = planned(network())
+    plan = planned(network(), backend)
     with pytest.raises(ValueError, match=f"labels has {CLASSES}, expected 0 … {CLASSES - 1}"):
         plan.step(x, labels * 0 + CLASSES)
     with pytest.raises(ValueError, match="x must be float32"):
@@ -161,34 +170,35 @@ def test_bad_batches_are_told(batch: Any) -> None:
         plan.step(x, labels, ahead=(x, labels[:1]))
 
 
-@emulated
-def test_two_plans_share_weights_and_velocity(batch: Any) -> None:
+@on_each
+def test_two_plans_share_weights_and_velocity(backend: str, batch: Any) -> None:
     x, labels = batch
     _, losses = eager(x, labels, 4)
     model = network()
     sgd = SGD(model)
-    plans = [planned(model, sgd=sgd) for _ in range(2)]
+    plans = [planned(model, backend, sgd=sgd) for _ in range(2)]
     np.testing.assert_allclose([plans[i % 2].step(x, labels, 0.05) for i in range(4)], losses, rtol=1e-5)
-    assert all(np.shares_memory(v, model.home.velocity(sgd)) for v in sgd.velocity.values())
+    flat, xp = model.home.velocity(sgd), module_of(BACKENDS[backend].device)
+    assert all(xp.shares_memory(v, flat) for v in sgd.velocity.values())
 
 
-@emulated
-def test_a_training_run_and_its_resumption(tmp_path: Path) -> None:
+@on_each
+def test_a_training_run_and_its_resumption(backend: str, tmp_path: Path) -> None:
     """The command, on the emulated kernels, gives the losses of the CPU's; a checkpoint goes on as if nothing was."""
     split = anp.data.load("generated", (3, 32, 32))
     small = SimpleNamespace(train=first(split.train, 24), test=first(split.test, 12))
     losses = {}
-    for backend in ("cpu", "emu_cuda"):
-        recipe = Recipe(backend=backend, batch=8, epochs=2, seed=3, save_every=2)  # type: ignore[arg-type]
+    for name in ("cpu", backend):
+        recipe = Recipe(backend=name, batch=8, epochs=2, seed=3, save_every=2)  # type: ignore[arg-type]
         run = anp.train.start(recipe, small)  # type: ignore[arg-type]
         told: list[float] = []
-        assert anp.train.fit(run, small, tmp_path / backend, lambda r, told=told: told.append(r.loss))  # type: ignore
-        losses[backend] = told
-    np.testing.assert_allclose(losses["emu_cuda"], losses["cpu"], rtol=2e-5)
-    again = checkpoint.load(tmp_path / "emu_cuda" / "step-00000004.safetensors")
+        assert anp.train.fit(run, small, tmp_path / name, lambda r, told=told: told.append(r.loss))  # type: ignore
+        losses[name] = told
+    np.testing.assert_allclose(losses[backend], losses["cpu"], rtol=2e-5)
+    again = checkpoint.load(tmp_path / backend / "step-00000004.safetensors")
     again_losses: list[float] = []
     assert anp.train.fit(again, small, None, lambda r: again_losses.append(r.loss))  # type: ignore[arg-type]
-    assert again_losses == losses["emu_cuda"][-len(again_losses) :]
+    assert again_losses == losses[backend][-len(again_losses) :]
 
 
 def first(data: Any, count: int) -> Any:

@@ -86,6 +86,12 @@ MISTAKES = [
             "high = min(c + size / 2, first + width);", "lrn", "/plain"),
     Mistake("maxpool2d/windows.cuh", "value > largest", "value >= largest", "maxpool2d"),
     Mistake("maxpool2d/windows.cuh", "index[o] == of.here && ", "", "maxpool2d_backward"),
+    Mistake("conv2d/gpu_cuda_space_to_depth.cu", "plane % of.across, row = plane / of.across % of.down",
+            "plane / of.down % of.across, row = plane % of.down", "conv2d_backward_weights", "/space_to_depth"),
+    Mistake("conv2d/gpu_cuda_space_to_depth.cu", "a * of.down + row - of.top", "a * of.down + row", "conv2d",
+            "/space_to_depth"),
+    Mistake("conv2d/gpu_cuda_space_to_depth.cu", "a < of.A && b < of.B ?", "a < of.A ?", "conv2d_backward_data",
+            "/space_to_depth"),
     # Several operations in one.
     Mistake("relu_lrn_maxpool2d/gpu_cuda.cu", "__syncthreads();", "", "relu_lrn_maxpool2d", "", 0),
     Mistake("relu_lrn_maxpool2d/gpu_cuda.cu", "__syncthreads();", "", "relu_lrn_maxpool2d", "", 1),
@@ -170,7 +176,7 @@ def sources(mistake: Mistake) -> list[Source]:
     op = OPS[mistake.op]
     module = sys.modules[op.kernels[f"gpu_cuda{mistake.rung}"].body.__module__]
     rungs = getattr(module, "RUNGS", {})
-    found = [rungs[mistake.rung[1:]].source] if rungs else []
+    found = [rungs[name].source for name in (mistake.rung[1:],) if name in rungs]
     found += [s for s in vars(module).values() if isinstance(s, Source)]
     found += [s for s in EVERY if s.file == KERNELS / mistake.file]
     return list(dict.fromkeys([*found, product.SUMS]))

@@ -13,7 +13,7 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=["study", "provenance", "check", "kernel", "plan"])
+@pytest.mark.parametrize("code", EXAMPLES, ids=["study", "provenance", "check", "kernel", "plan", "emulated plan"])
 def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # an example writes a page
     try:
@@ -38,5 +38,5 @@ def test_links_and_files_exist() -> None:
 
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"make (\w+)", TEXT)) - {"are"}:
+    for target in set(re.findall(r"make ([\w-]+)", TEXT)) - {"are"}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

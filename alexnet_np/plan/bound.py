@@ -11,6 +11,7 @@ class Bound:
     """`op` on arrays of these specs, by the kernel that `use()`, the environment and the device choose now.
 
     outputs    specs of what it returns
+    keywords   in their one form, without those that change from step to step
     workspace  spec of the scratch array that a call needs, or None
 
     Raises what a call would raise where the specs do not fit or no kernel takes them.
@@ -19,6 +20,7 @@ class Bound:
     def __init__(self, op: Op, *specs: Spec, **keywords: Any) -> None:
         self.op, self._call = op, op.resolve(*specs, **keywords)
         self.outputs, self.workspace, self.kernel = self._call.outputs, self._call.workspace, self._call.key
+        self.keywords = self._call.keywords
 
     def __call__(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
         """Run on arrays; an operation's check of their values raises as ever. `dynamic`: as its name says."""

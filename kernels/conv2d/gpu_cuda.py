@@ -8,6 +8,7 @@
     gpu_cuda/tf32       tensor cores, factors of 10 bits
     gpu_cuda/tf32x3     tensor cores, each factor as two numbers of 10 bits
     gpu_cuda/bf16       tensor cores, numbers stored in bfloat16
+    gpu_cuda/space_to_depth  a stride of d as a stride of 1 on blocks of d × d pixels, by the last two
 
 All rungs compute the three products of problem.cuh. Where a product has few tiles, its sum over k is split among more
 blocks, and the parts are added in order. By default numbers keep all their bits: gpu_cuda/buffered, or gpu_cuda/bf16
@@ -15,81 +16,18 @@ for those that have no more.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from alexnet_np.backend import Array
 from alexnet_np.dispatch import Op
 from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
-from alexnet_np.precision import ALL, FLOATS, is_bfloat16
+from alexnet_np.precision import is_bfloat16
 
-from ..cuda.product import CHAIN, ERRORS, FLOAT, HALF, Product, Rung
-from ..cuda.source import BLOCK, Source, structure
-
-NAMES = {"forward": "forward<{T}, {Y}>", "data": "data<{T}, {Y}>", "weights": "weights<{T}>"}
-BIAS = Source(__file__, "gpu_cuda_bias.cu", ["bias_gradient<{T}>"], ALL)
-
-
-def _source(name: str, types: Any = FLOATS) -> Source:
-    return Source(__file__, f"gpu_cuda_{name}.cu", list(NAMES.values()), types)
-
-
-RUNGS = {
-    "naive": Rung(_source("naive"), 64, 0, along_rows=True),
-    "coalesced": Rung(_source("coalesced"), 128, 0),
-    "tiled": Rung(_source("tiled"), 256, 16),
-    "registers": Rung(_source("registers"), 256, 64),
-    "buffered": Rung(_source("buffered"), 256, 64),
-    "tf32": Rung(_source("tf32", FLOAT), 128, 64),
-    "tf32x3": Rung(_source("tf32x3", FLOAT), 128, 64),
-    "bf16": Rung(_source("bf16", HALF), 128, 64),
-}
-
-
-class Shape(NamedTuple):
-    """A convolution: images (N, C, H, W), filters (K, C/groups, R, S), outputs (N, K, P, Q)."""
-
-    x: tuple[int, ...]
-    w: tuple[int, ...]
-    y: tuple[int, ...]
-    stride: Pair
-    padding: Sides
-    groups: int
-
-    def product(self, name: str) -> Product:
-        """The matrix product `name` of one group: problem.cuh."""
-        (N, C, H, W), (K, _, R, S), (_, _, P, Q), G = self.x, self.w, self.y, self.groups
-        return {
-            "forward": (K // G, N * P * Q, C // G * R * S),
-            "data": (C // G, N * H * W, K // G * R * S),
-            "weights": (K // G, C // G * R * S, N * P * Q),
-        }[name]
-
-    def out(self, name: str) -> tuple[int, ...]:
-        return {"forward": self.y, "data": self.x, "weights": self.w}[name]
-
-    def structure(self, splits: int, relu: bool = False) -> Any:
-        (N, C, H, W), (K, _, R, S), (_, _, P, Q) = self.x, self.w, self.y
-        (down, across), ((top, _), (left, _)) = self.stride, self.padding
-        return structure(
-            N=N, C=C, H=H, W=W, K=K, R=R, S=S, P=P, Q=Q, down=down, across=across, top=top, left=left,
-            groups=self.groups, splits=splits, relu=int(relu),
-        )  # fmt: skip
-
-
-def _forward(x: Any, w: Any, b: Any, *, stride: Pair, padding: Sides, groups: int) -> Shape:
-    specs = [Spec(a.shape, a.dtype) for a in (x, w, b)]
-    y = conv2d.infer(*specs, stride=stride, padding=padding, groups=groups)[0].shape
-    return Shape(x.shape, w.shape, y, stride, padding, groups)
-
-
-def _data(dy: Any, w: Any, *, x_shape: tuple[int, ...], stride: Pair, padding: Sides, groups: int) -> Shape:
-    return Shape(tuple(x_shape), w.shape, dy.shape, stride, padding, groups)
-
-
-def _weights(dy: Any, x: Any, *, w_shape: tuple[int, ...], stride: Pair, padding: Sides, groups: int) -> Shape:
-    return Shape(x.shape, tuple(w_shape), dy.shape, stride, padding, groups)
+from ..cuda.product import CHAIN, ERRORS, Rung
+from . import gpu_cuda_space_to_depth  # noqa: F401 (which registers a rung of its own)
+from .cuda_products import RUNGS, Shape, bias_gradient, data_shape, forward_shape, run, weights_shape
 
 
 def _options(name: str, rung: Rung, of: Callable[..., Shape], key: str) -> dict[str, Any]:
@@ -105,27 +43,21 @@ def _options(name: str, rung: Rung, of: Callable[..., Shape], key: str) -> dict[
     return {"refuses": refuses, "workspace": workspace, "error": ERRORS.get(key, CHAIN), "types": rung.source.types}
 
 
-def _run(rung: Rung, name: str, shape: Shape, arrays: Any, out: Array, room: Array, **epilogue: Any) -> None:
-    product, relu = shape.product(name), epilogue.get("relu", False)
-    parameters = shape.structure(rung.splits(product, shape.groups), relu)
-    rung.launch(NAMES[name], product, arrays, out, room, parameters, groups=shape.groups, **epilogue)
-
-
 def register_forward(op: Op, key: str, rung: Rung, relu: bool) -> None:
     """A rung as a kernel of conv2d, or of conv2d_relu."""
 
-    @op.kernel(f"gpu_cuda/{key}", **_options("forward", rung, _forward, key))
+    @op.kernel(f"gpu_cuda/{key}", **_options("forward", rung, forward_shape, key))
     def forward(
         x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, groups: int, out: Array, workspace: Array
     ) -> None:
-        shape = _forward(x, w, b, stride=stride, padding=padding, groups=groups)
-        _run(rung, "forward", shape, (x, w, b), out, workspace, bias=(b, out[0, 0].size), relu=relu)
+        shape = forward_shape(x, w, b, stride=stride, padding=padding, groups=groups)
+        run(rung, "forward", shape, (x, w, b), out, workspace, bias=(b, out[0, 0].size), relu=relu)
 
 
 def _register(key: str, rung: Rung) -> None:
     register_forward(conv2d, key, rung, relu=False)
 
-    @conv2d_backward_data.kernel(f"gpu_cuda/{key}", **_options("data", rung, _data, key))
+    @conv2d_backward_data.kernel(f"gpu_cuda/{key}", **_options("data", rung, data_shape, key))
     def backward_data(
         dy: Array,
         w: Array,
@@ -137,10 +69,10 @@ def _register(key: str, rung: Rung) -> None:
         out: Array,
         workspace: Array,
     ) -> None:
-        shape = _data(dy, w, x_shape=x_shape, stride=stride, padding=padding, groups=groups)
-        _run(rung, "data", shape, (dy, w), out, workspace)
+        shape = data_shape(dy, w, x_shape=x_shape, stride=stride, padding=padding, groups=groups)
+        run(rung, "data", shape, (dy, w), out, workspace)
 
-    @conv2d_backward_weights.kernel(f"gpu_cuda/{key}", **_options("weights", rung, _weights, key))
+    @conv2d_backward_weights.kernel(f"gpu_cuda/{key}", **_options("weights", rung, weights_shape, key))
     def backward_weights(
         dy: Array,
         x: Array,
@@ -152,10 +84,10 @@ def _register(key: str, rung: Rung) -> None:
         out: tuple[Array, Array],
         workspace: Array,
     ) -> None:
-        (dw, db), (N, K, P, Q) = out, dy.shape
-        shape = _weights(dy, x, w_shape=w_shape, stride=stride, padding=padding, groups=groups)
-        _run(rung, "weights", shape, (dy, x), dw, workspace)
-        BIAS.launch("bias_gradient<{T}>", (K,), (BLOCK,), dy, db, N, K, P * Q)
+        dw, db = out
+        shape = weights_shape(dy, x, w_shape=w_shape, stride=stride, padding=padding, groups=groups)
+        run(rung, "weights", shape, (dy, x), dw, workspace)
+        bias_gradient(dy, db)
 
 
 for _name, _rung in RUNGS.items():
