@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..backend import Array
+from ..backend import Array, backend_of
 from ..data import Split
 from ..data.loader import Batch, batches, per_epoch
-from ..dispatch import use
+from ..dispatch import NoKernel, use
 from ..network import Sequential
 from ..parallel import threads
 from ..plan import Plan
@@ -55,10 +55,13 @@ def fit(
     metrics.jsonl and the checkpoints of `Series`: at the beginning, every `save_every` steps, after each epoch, and at
     the end. `tell` hears of every step, and the `timeline` of a profile hears how long each batch was waited for.
 
-    Raises ValueError where the data are not the run's, and where the loss or a weight is not finite: the message names
-    the layer and the step where that began; the checkpoints before stay.
+    Raises NoKernel where the recipe's backend cannot run here, ValueError where the data are not the run's and where a
+    loss or weight is not finite: the message names the layer and the step where that began; the checkpoints before
+    stay.
     """
     run.check_data(data.train)
+    if run.recipe.backend != "cpu" and (why := backend_of(run.recipe.backend).missing()):
+        raise NoKernel(f"backend {run.recipe.backend} cannot train here: {why}")
     kernels = nullcontext() if run.recipe.backend == "cpu" else use(run.recipe.backend)
     with (
         kernels,
