@@ -3,14 +3,19 @@
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import alexnet_np as anp
 from alexnet_np.backend import BACKENDS
 from alexnet_np.benchmarks import gpu_bench, readme, record, table
 from alexnet_np.benchmarks.gpu_clock import in_turns
 from alexnet_np.dispatch import NoKernel
+from alexnet_np.ops.cases import cases
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
@@ -66,3 +71,32 @@ def test_turns_count_no_warming_up() -> None:
     calls = []
     assert in_turns({"a": lambda: calls.append("a") or 1.0, "b": lambda: 2.0}, 3) == {"a": [1.0] * 3, "b": [2.0] * 3}
     assert len(calls) == 4
+
+
+def test_pytorch_takes_part_in_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its modes, on the CPU in the GPU's place: a step changes weights, inference none, a convolution is found."""
+    pytest.importorskip("torch")
+    from alexnet_np.benchmarks.peers import torch_gpu
+
+    monkeypatch.setattr(torch_gpu, "DEVICE", "cpu")
+    monkeypatch.setattr(torch_gpu, "torch_events", timed)
+    monkeypatch.setattr(torch_gpu, "COMPILED", {"": None})
+    random, model = np.random.default_rng(0), anp.alexnet("mini", num_classes=4)
+    x, labels = random.standard_normal((2, 3, 32, 32), dtype=np.float32), np.array([0, 3])
+    for precision in ("float32", "bfloat16", "tf32"):
+        for numbers in (labels, None):
+            modes = torch_gpu.modes("mini", model, x, numbers, precision)
+            assert set(modes) == {"torch", "torch channels_last"} and all(run() > 0 for run in modes.values())
+    assert torch_gpu.default("mini", model, x, labels)["torch default"]() > 0
+    for op in (anp.ops.conv2d, anp.ops.conv2d_backward_data, anp.ops.conv2d_backward_weights, anp.ops.linear):
+        case = cases(op, np.float32)[0]
+        keywords = op.resolve(*map(op.spec, op.inputs, case.arrays), **case.keywords).keywords
+        run = torch_gpu.operation(op.name, case.arrays, keywords, "float32")
+        assert run is not None and run() > 0, op.name
+    assert torch_gpu.operation("linear_relu", (x[0, 0], x[0, 0]), {}, "float32") is None
+
+
+def timed(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began

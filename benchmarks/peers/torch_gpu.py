@@ -21,6 +21,7 @@ from .torch_networks import Drawn, network
 LAYOUTS = {"": torch.contiguous_format, " channels_last": torch.channels_last}
 COMPILED = {"": None, " compiled": "default", " in graphs": "reduce-overhead"}
 STEPS = 5  # between two events
+DEVICE = "cuda"
 
 
 @contextmanager
@@ -43,9 +44,9 @@ def modes(
     """Seconds of a training step, or of inference where there are no labels, by mode; each on weights of its own."""
     made = {}
     torch._dynamo.reset()
-    net = network(variant, model, copy=True, dropout=Drawn).to("cuda")
+    net = network(variant, model, copy=True, dropout=Drawn).to(DEVICE)
     for layout, form in LAYOUTS.items():
-        images = torch.from_numpy(x).to("cuda").contiguous(memory_format=form)
+        images = torch.from_numpy(x).to(DEVICE).contiguous(memory_format=form)
         for how, mode in COMPILED.items():
             mine = copy.deepcopy(net).to(memory_format=form)
             step = _step(mine, mode, images, labels, precision)
@@ -55,8 +56,8 @@ def modes(
 
 def default(variant: str, model: Sequential, x: Array, labels: Array | None) -> dict[str, Callable[[], float]]:
     """The same as most people run it: eager, NCHW, TF32 where PyTorch takes it unasked."""
-    net = network(variant, model, copy=True, dropout=Drawn).to("cuda")
-    step = _step(net, None, torch.from_numpy(x).to("cuda"), labels, "default")
+    net = network(variant, model, copy=True, dropout=Drawn).to(DEVICE)
+    step = _step(net, None, torch.from_numpy(x).to(DEVICE), labels, "default")
     return {"torch default": _timed(step, "default")}
 
 
@@ -70,7 +71,7 @@ def _timed(step: Callable[[], object], precision: str) -> Callable[[], float]:
 
 def _step(net: Any, mode: str | None, x: Any, labels: Array | None, precision: str) -> Callable[[], object]:
     half = precision == "bfloat16"
-    autocast = (lambda: torch.autocast("cuda", torch.bfloat16)) if half else nullcontext
+    autocast = (lambda: torch.autocast(DEVICE, torch.bfloat16)) if half else nullcontext
     run = net[:-1] if labels is not None else net
     run = torch.compile(run, mode=mode) if mode else run
     if labels is None:
@@ -83,7 +84,7 @@ def _step(net: Any, mode: str | None, x: Any, labels: Array | None, precision: s
         return predict
     net.train()
     sgd = torch.optim.SGD(net.parameters(), 1e-4, momentum=0.9, weight_decay=5e-4, fused=True)
-    target = torch.from_numpy(labels).to("cuda")
+    target = torch.from_numpy(labels).to(DEVICE)
 
     def train() -> None:
         sgd.zero_grad()
@@ -100,7 +101,7 @@ def operation(
 ) -> Callable[[], float] | None:
     """Seconds of PyTorch's call of a convolution's or linear layer's product, cuDNN's or cuBLAS's; None for others."""
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    tensors = [torch.from_numpy(a).to("cuda", dtype) for a in arrays]
+    tensors = [torch.from_numpy(a).to(DEVICE, dtype) for a in arrays]
     if op.startswith("conv2d"):
         (top, bottom), (left, right) = keywords["padding"]
         if (top, left) != (bottom, right):
