@@ -54,7 +54,7 @@ def test_every_operation_has_kernels_for_the_gpu() -> None:
 
 @pytest.mark.skipif(BACKENDS["emu_cuda"].missing() is not None, reason="g++ is not installed")
 def test_no_access_out_of_bounds_and_nothing_undefined() -> None:
-    """All kernels in C++, under AddressSanitizer and UndefinedBehaviorSanitizer. It takes longest, so it comes first."""
+    """All kernels in C++, under AddressSanitizer and UndefinedBehaviorSanitizer. It takes longest, so it is first."""
     library = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     environment = {
         **os.environ,
