@@ -258,7 +258,7 @@ class FakeStream:
 
 def test_a_graph_is_captured_once_and_batches_wait_in_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     event = SimpleNamespace(synchronize=lambda: None, record=lambda stream: None)
-    current = SimpleNamespace(synchronize=lambda: None)
+    current = SimpleNamespace(record=lambda: event)
     cuda = SimpleNamespace(
         Event=lambda disable_timing: event,
         Stream=FakeStream,

@@ -95,7 +95,8 @@ class DeviceSchedule:
             checks.below("labels", each, self.logits.shape[1], "the classes")
         keys = np.array([d.key for d in self.dropouts] or [(0, 0, 0)], np.int64)
         scalars = (self.lr, np.full(1, lr, self.lr.dtype)), (self.keys, keys)
-        self.runner.run(x, labels.astype(np.int64, copy=False), scalars, ahead)
+        following = (ahead[0], ahead[1].astype(np.int64)) if ahead else None
+        self.runner.run(x, labels.astype(np.int64), scalars, following)
         return float(brought(self.loss.array, "cpu"))
 
     def predict(self, x: Array, logits: bool) -> Array:

@@ -85,8 +85,8 @@ class Plan:
     ) -> float:
         """One training step on images x (N, C, H, W) and labels (N,); returns the loss before the update.
 
-        lr: the recipe's unless given. ahead: the next step's x and labels, which go to the GPU while this one runs, if
-        there is one. Raises ValueError or TypeError for arrays of another shape or dtype, for labels
+        lr: the recipe's unless given. ahead: the next step's x and labels, which go to a GPU while this one runs, and
+        stay as they are until then. Raises ValueError or TypeError for arrays of another shape or dtype, for labels
         out of range and for an lr that is no finite number from 0, and NotFinite where the loss is not finite: all
         before any update.
         """

@@ -17,7 +17,10 @@ class Slot:
         self.pinned = [_pinned(cupy, buffer) for buffer in (x, labels)]
         self.arrays = [cupy.empty(buffer.shape, buffer.dtype) for buffer in (x, labels)]
         self.ready, self.taken = cupy.cuda.Event(disable_timing=True), cupy.cuda.Event(disable_timing=True)
-        self.batch: Any = None  # the arrays that it holds
+        self.images: Array = None  # those that it holds, until they are taken
+
+    def holds(self, x: Array, labels: Array | None) -> bool:
+        return self.images is x and (labels is None or np.array_equal(self.pinned[1], labels))
 
     def fill(self, batch: tuple[Array, Array | None], stream: Any) -> None:
         self.taken.synchronize()
@@ -26,7 +29,7 @@ class Slot:
                 np.copyto(pinned, source)
                 there.set(pinned, stream=stream)
         self.ready.record(stream)
-        self.batch = batch
+        self.images = batch[0]
 
 
 class Streams:
@@ -36,26 +39,27 @@ class Streams:
     """
 
     def __init__(self, tape: Tape, x: Buffer, labels: Buffer) -> None:
-        cupy = import_module("cupy")
+        cupy = self.cupy = import_module("cupy")
         self.tape, self.x, self.labels = tape, x, labels
         self.kernels, self.copies = cupy.cuda.Stream(non_blocking=True), cupy.cuda.Stream(non_blocking=True)
         self.slots = [Slot(cupy, x, labels) for _ in range(2)]
         self.compiled = False
         self.graph: Any = None
-        cupy.cuda.get_current_stream().synchronize()  # what the plan's arrays were filled by
 
     def run(self, x: Array, labels: Array | None, scalars: Any, ahead: Any) -> None:
-        slot = next((s for s in self.slots if s.batch and s.batch[0] is x), None)
+        slot = next((s for s in self.slots if s.holds(x, labels)), None)
         if slot is None:
             slot = self.slots[0]
             slot.fill((x, labels), self.copies)
         self.kernels.wait_event(slot.ready)
+        # What filled the plan's arrays, or changed weights since, went by that stream.
+        self.kernels.wait_event(self.cupy.cuda.get_current_stream().record())
         with self.kernels:
             for place, value in scalars:
                 place.set(value)
             self.x.array[...], self.labels.array[...] = slot.arrays
             slot.taken.record(self.kernels)
-            slot.batch = None
+            slot.images = None
             if self.graph is not None:
                 self.graph.launch(self.kernels)
             elif not self.compiled:

@@ -2,11 +2,12 @@
 #pragma once
 #include "bfloat16.cuh"
 #include "loader.cuh"
+#include "warp_tile.cuh"
 
 namespace bf16 {
 
-constexpr int TILE = 64, DEPTH = 32, THREADS = 128, WARP = 32;  // WARP: of C's rows and columns for a warp
-constexpr int EACH = TILE * DEPTH / THREADS;                    // of a tile's elements for a thread
+constexpr int TILE = 64, DEPTH = 32, THREADS = 128;
+constexpr int EACH = TILE * DEPTH / THREADS;  // of a tile's elements for a thread
 // k side by side, since a register holds two of them; + 8: the eight rows of a fragment lie in 32 banks.
 using Stage = bfloat16[TILE][DEPTH + 8];
 
@@ -18,9 +19,9 @@ template <class Problem> __device__ void product(const Problem& problem, int fir
   __shared__ __align__(16) Stage left[2], right[2];
   int m0 = blockIdx.y * TILE, n0 = blockIdx.x * TILE;
   int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  int m1 = warp / 2 * WARP, n1 = warp % 2 * WARP;  // the warp's part of the tile
+  int m1 = warp / 2 * WARP_TILE, n1 = warp % 2 * WARP_TILE;  // the warp's part of the tile
   Loader<Problem, TILE, TILE, DEPTH, THREADS> loader(problem, m0, n0, last);
-  float sums[2][4][4] = {};
+  WarpTile sums = {};
   bfloat16 lefts[EACH], rights[EACH];
   auto fetch = [&](int k0) {
     int i = 0, j = 0;
@@ -58,15 +59,7 @@ template <class Problem> __device__ void product(const Problem& problem, int fir
     if (more) put(stage ^ 1);  // which nobody has read since the last barrier
     __syncthreads();
   }
-#pragma unroll
-  for (int i = 0; i < 2; i++)
-#pragma unroll
-    for (int j = 0; j < 4; j++)
-#pragma unroll
-      for (int e = 0; e < 4; e++) {
-        int m = m0 + m1 + 16 * i + g + e / 2 * 8, n = n0 + n1 + 8 * j + 2 * t + e % 2;
-        if (m < problem.M && n < problem.N) problem.store(m, n, sums[i][j][e]);
-      }
+  store_warp(problem, m0 + m1, n0 + n1, sums);
 }
 
 }  // namespace bf16

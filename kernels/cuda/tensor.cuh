@@ -2,10 +2,11 @@
 #pragma once
 #include "loader.cuh"
 #include "tensorcore.cuh"
+#include "warp_tile.cuh"
 
 namespace tensor {
 
-constexpr int TILE = 64, DEPTH = 16, THREADS = 128, WARP = 32;  // WARP: of C's rows and columns for a warp
+constexpr int TILE = 64, DEPTH = 16, THREADS = 128;
 using Stage = float[DEPTH][TILE + 8];  // + 8: the four k and eight m of a fragment lie in 32 banks
 
 // A number as one TF32, or as the sum of two.
@@ -35,9 +36,9 @@ template <int TERMS, class Problem> __device__ void product(const Problem& probl
   __shared__ __align__(16) Stage left[2], right[2];
   int m0 = blockIdx.y * TILE, n0 = blockIdx.x * TILE;
   int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  int m1 = warp / 2 * WARP, n1 = warp % 2 * WARP;  // the warp's part of the tile
+  int m1 = warp / 2 * WARP_TILE, n1 = warp % 2 * WARP_TILE;  // the warp's part of the tile
   Loader<Problem, TILE, TILE, DEPTH, THREADS> loader(problem, m0, n0, last);
-  float sums[2][4][4] = {};
+  WarpTile sums = {};
   auto fetch = [&](int k0, int stage) {
     loader.each_left(k0, [&](int m, int k, const float* at) { copy_async(&left[stage][k][m], at); });
     loader.each_right(k0, [&](int k, int n, const float* at) { copy_async(&right[stage][k][n], at); });
@@ -70,15 +71,7 @@ template <int TERMS, class Problem> __device__ void product(const Problem& probl
     }
     __syncthreads();
   }
-#pragma unroll
-  for (int i = 0; i < 2; i++)
-#pragma unroll
-    for (int j = 0; j < 4; j++)
-#pragma unroll
-      for (int e = 0; e < 4; e++) {
-        int m = m0 + m1 + 16 * i + g + e / 2 * 8, n = n0 + n1 + 8 * j + 2 * t + e % 2;
-        if (m < problem.M && n < problem.N) problem.store(m, n, sums[i][j][e]);
-      }
+  store_warp(problem, m0 + m1, n0 + n1, sums);
 }
 
 }  // namespace tensor
