@@ -31,6 +31,7 @@ class Schedule:
         self.model, self.workers, self.training = model, threads(), sgd is not None
         self.x = Buffer("x", x.shape, x.dtype, "first")
         self.stages = list(stages(model, self.x, sgd))
+        self.few = next((module.Few() for module in _modules() if hasattr(module, "Few")), None)
         self.arena, last = Arena(), len(self.stages)
         begin = next((i for i, stage in enumerate(self.stages) if any(map(stage.trained, stage.params()))), last)
         gradient: Buffer | None = None
@@ -65,8 +66,11 @@ class Schedule:
         if self.y.array is None:
             self.arena.allocate()
         self.x.hold(x)
-        for stage in self.stages:
-            stage.forward(self.training)
+        if not self.training and len(x) < threads() and self.few is not None:
+            self.few(self.stages)
+        else:
+            for stage in self.stages:
+                stage.forward(self.training)
         return self.y.array
 
     def step(self, x: Array, labels: Array, lr: float, ahead: Any = None) -> float:
@@ -133,7 +137,12 @@ def _idle(layer: Layer) -> bool:
 
 def _offers() -> Iterator[Any]:
     """`stage(rest, x, sgd)` of every backend with fused stages: the next one, or None where it has none for that."""
+    return (module.stage for module in _modules())
+
+
+def _modules() -> Iterator[Any]:
+    """What backends have for plans. With few = Few(), few(stages) is a forward of fewer images than threads."""
     for backend in BACKENDS.values():
         module = f"alexnet_np.kernels.stages.{backend.bodies}"
         if backend.name == backend.bodies and find_spec("alexnet_np.kernels.stages") and find_spec(module):
-            yield import_module(module).stage
+            yield import_module(module)

@@ -5,12 +5,15 @@ backward without allocating. A backward ends with the update of the stage's para
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..backend import Array
 from ..layers import Layer
 from ..operation import Spec
 from .arena import Arena, Buffer
+
+Step = Callable[[int, int], Any]
 
 
 class Moments(NamedTuple):
@@ -63,6 +66,19 @@ class Stage(ABC):
     @abstractmethod
     def forward(self, train: bool) -> None:
         """y from x."""
+
+    in_steps = False  # whether it has steps
+
+    def steps(self, state: Array, compare: bool) -> list[Step]:
+        """A prediction's forward as steps that all threads do together: step(part, parts), with a wait between them.
+
+        state: of the threads' barrier, for waits of a step's own. A step that returns True ends it all: `compare` was
+        asked for, and what is kept of some weights is of others than they are now. Then comes `renew`, and all again.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no steps")
+
+    def renew(self) -> None:  # noqa: B027 (most keep nothing)
+        """Make anew what is kept of weights between predictions, where those were changed."""
 
     @abstractmethod
     def backward(self, lr: float) -> None:

@@ -18,7 +18,7 @@ from .channels_last import GAP, input_tiles, multiply, output_tiles
 def forward(  # type: ignore[no-untyped-def]
     part, parts, state, tile, vector, shape, images, block, blocks, x, u, b, y, scratch, spare, tiles, w, kept
 ):
-    """This part's share of y. The flag in `state` is raised, and there is no y, where w and kept are not the same.
+    """This part's share of y; whether there is none, and the flag in `state` raised, since w and kept are not the same.
 
     state: of a Barrier. images: array; where block = (s, top, left) has s > 0 its blocks are made first, in the array
     `blocks`, whose address x then is. w, kept: flat arrays of unsigned integers. The others as in channels_last.py.
@@ -38,11 +38,12 @@ def forward(  # type: ignore[no-untyped-def]
         state[LINE] = 1
     wait(state, parts)
     if state[LINE]:
-        return
+        return True
     begin, end = share_of(n * n, part, parts)
     multiply(vector, shape, scratch, v_point, C, u, products, m_point, K, tiles, begin, end)
     wait(state, parts)
     output_tiles(tile, vector, shape, products + first * K * item, m_point, b, y, spare, first, last - first)
+    return False
 
 
 @jit

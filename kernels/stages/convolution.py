@@ -6,19 +6,22 @@ chunk of the batch, from which the threads then make the weights' gradient, each
 divided between threads, and the results do not depend on how many there are.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from math import ceil, prod
 from typing import Any
 
 import numpy as np
 
+from alexnet_np.backend import Array
 from alexnet_np.layers import Conv2d, Layer, ReLU
-from alexnet_np.parallel import spread, threads, together
+from alexnet_np.parallel import spread, threads
 from alexnet_np.plan.arena import Arena, Buffer
-from alexnet_np.plan.stage import Moments, Stage
+from alexnet_np.plan.stage import Moments, Stage, Step
 
 from ..conv2d import blocks, in_step
 from ..conv2d import channels_last as core
-from ..together import Barrier, wait
+from .few import Few
 from .filters import Filters
 from .geometry import Geometry
 from .tails import Tail, tail
@@ -31,6 +34,8 @@ TURNS = 16  # that the elements of dU are dealt to the threads in
 class Convolution(Stage):
     """Conv2d with what follows it."""
 
+    in_steps = True
+
     def __init__(self, layers: dict[str, Layer], x: Buffer, sgd: Any, form: Geometry) -> None:
         super().__init__(layers, x, sgd)
         self.form, self.dtype, self.images = form, x.dtype, x.shape[0]
@@ -38,7 +43,7 @@ class Convolution(Stage):
         assert isinstance(conv, Conv2d)
         self.conv, self.of = conv, name
         self.relu = bool(after) and isinstance(after[0][1], ReLU)
-        self.barrier = Barrier()
+        self.few = Few()
         self.tails: list[Tail] = []
         at = form.y
         for i, (_, layer) in enumerate(after[self.relu :]):
@@ -124,8 +129,7 @@ class Convolution(Stage):
         if not few:
             spread(items, self._forward)
             return
-        for item in range(items):
-            self._in_step(item, compare=item == 0 and not train)
+        self.few.run([self], compare=not train)
 
     def _forward(self, worker: int, item: int) -> None:
         """Some images through all of the stage."""
@@ -138,29 +142,39 @@ class Convolution(Stage):
         for made, x, y in zip(self.tails, places[:-1], places[1:], strict=True):
             made.forward(x, y, first, 0, images * made.y[0])
 
-    def _in_step(self, item: int, compare: bool) -> None:
-        """The same by all threads together. `compare`: U is made anew if its filters were changed."""
+    def steps(self, state: Array, compare: bool) -> list[Step]:
+        if not self.filters.fresh:
+            self.filters.to_u()
+        return [
+            step
+            for item in range(ceil(self.images / self.step))
+            for step in self._steps_of(item, state, compare and item == 0)
+        ]
+
+    def _steps_of(self, item: int, state: Array, compare: bool) -> Iterator[Step]:
+        """Some images by all threads together: the convolution, then each tail."""
         form, first, images = self.form, *self._part(item)
-        barrier, places, given = self.barrier, self._places(first, 0), self.x.array[first : first + images]
+        places, given = self._places(first, 0), self.x.array[first : first + images]
         blocks, x = (self.blocks.array[0, :images], self.blocks.address) if self.blocks else (given, _of(self.x, first))
         rest = (
             form.tile(self.relu), form.vector, form.shape, given, form.blocks or (0, 0, 0), blocks, x,
             self.filters.u.address, self._bias, places[0], _of(self.scratch, 0), _of(self.spare, 0),
             images * form.tiles, *self.filters.bits(compare),
         )  # fmt: skip
+        zeros = self.spare.array[0]
 
-        def body(part: int, parts: int) -> None:
-            in_step.forward(part, parts, barrier.state, *rest)
-            for made, x_of, y_of in zip(self.tails, places[:-1], places[1:], strict=True):
-                if not barrier.flag:
-                    wait(barrier.state, parts)
-                    made.forward(x_of, y_of, first, *in_step.share_of(images * made.y[0], part, parts))
+        def convolve(part: int, parts: int) -> bool:
+            zeros[...] = 0  # by each: what lay there was another stage's
+            return bool(in_step.forward(part, parts, state, *rest))
 
-        barrier.reset()
-        together(body, barrier.give_up)
-        if barrier.flag:
+        yield convolve
+        for made, x_of, y_of in zip(self.tails, places[:-1], places[1:], strict=True):
+            rows = images * made.y[0]
+            yield partial(_tail_step, made.forward, x_of, y_of, first, rows)
+
+    def renew(self) -> None:
+        if not self.filters.unchanged():
             self.filters.to_u()
-            self._in_step(item, compare=False)
 
     def _part(self, item: int) -> tuple[int, int]:
         """The first of an item's images, and how many they are."""
@@ -256,3 +270,7 @@ def _of(buffer: Buffer, number: int) -> int:
 def _bytes_of(buffer: Buffer) -> int:
     """Bytes of one image, or of one worker's part."""
     return prod(buffer.shape[1:]) * buffer.dtype.itemsize
+
+
+def _tail_step(forward: Any, x: int, y: int, first: int, rows: int, part: int, parts: int) -> None:
+    forward(x, y, first, *in_step.share_of(rows, part, parts))

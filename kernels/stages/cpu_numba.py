@@ -9,10 +9,13 @@ from alexnet_np.plan.arena import Buffer
 from alexnet_np.plan.stage import Stage
 
 from .convolution import Convolution
+from .few import Few
 from .geometry import geometry
 from .linear import LinearStage
 from .tails import tail
 from .to_first import ToFirst
+
+__all__ = ["Few", "stage"]
 
 
 def stage(rest: list[tuple[str, Layer]], x: Buffer, sgd: Any) -> Stage | None:

@@ -1,18 +1,20 @@
 """Linear as a stage: w streams once through the forward, and once more through backward and update together."""
 
+from functools import partial
 from math import ceil, inf
 from typing import Any
 
 import numpy as np
 
+from alexnet_np.backend import Array
 from alexnet_np.layers import Dropout, Layer, ReLU
 from alexnet_np.operation import Spec
 from alexnet_np.ops import sgd_momentum_
-from alexnet_np.parallel import share
+from alexnet_np.parallel import Body, share
 from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.layer_stage import LayerStage
-from alexnet_np.plan.stage import Moments
+from alexnet_np.plan.stage import Moments, Step
 
 from ..linear import momentum, streamed
 from ..panel import ROWS, WIDTH
@@ -24,6 +26,8 @@ LEAST_WORK = 1 << 20  # multiplications that are worth a thread
 
 class LinearStage(LayerStage):
     """A linear layer; its dw has no memory. A prediction's has the ReLU and the dropout behind it done by the way."""
+
+    in_steps = True
 
     def __init__(self, layers: dict[str, Layer], x: Buffer, sgd: Any) -> None:
         (name, layer), *after = layers.items()
@@ -71,14 +75,23 @@ class LinearStage(LayerStage):
             self.of_bias = Bound(sgd_momentum_, given, given, given, **self.sgd.rates("bias", 0.0))
 
     def forward(self, train: bool) -> None:
+        for n, body, least in self._work():
+            share(n, body, least=least)
+
+    def steps(self, state: Array, compare: bool) -> list[Step]:
+        return [partial(_part_of, *each) for each in self._work()]
+
+    def _work(self) -> list[tuple[int, Body, int]]:
+        """What a forward does, in order: how many things, body(lo, hi) for some, how many are worth a thread."""
         (N, C), K, item = self.x.shape, len(self.weight), self.x.dtype.itemsize
         if N == 1:
-            self._forward_one()
-            return
+            return [(K, self._rows_of_one(), self.least * ROWS)]
         x, y, packed, vector = self.x.array, self.y.array, self.packed.array, Static(item, self.full)
         wide = packed.size // C
         piece = streamed.piece(N, C, self.full, item)
-        share(ceil(C / piece), lambda lo, hi: streamed.pack_transposed(x, self.full, piece, lo, hi, packed))
+
+        def pack(lo: int, hi: int) -> None:
+            streamed.pack_transposed(x, self.full, piece, lo, hi, packed)
 
         def rows(lo: int, hi: int) -> None:
             streamed.forward(
@@ -86,10 +99,11 @@ class LinearStage(LayerStage):
                 np.empty((momentum.BLOCK, wide), x.dtype), N, C, piece, self.least_y, self.factor,
             )  # fmt: skip
 
-        share(ceil(K / ROWS), rows, least=self.least)
+        return [(ceil(C / piece), pack, 1), (ceil(K / ROWS), rows, self.least)]
 
-    def _forward_one(self) -> None:
-        C, K, item = self.x.shape[1], len(self.weight), self.x.dtype.itemsize
+    def _rows_of_one(self) -> Body:
+        """y of one image, of the rows lo … hi of w."""
+        C, item = self.x.shape[1], self.x.dtype.itemsize
         w, b, vector = self.weight.ctypes.data, self.bias.ctypes.data, Static(item, self.lanes)
 
         def rows(lo: int, hi: int) -> None:
@@ -98,7 +112,7 @@ class LinearStage(LayerStage):
                 vector, self.x.address, w + lo * C * item, b + lo * item, to, C, hi - lo, self.least_y, self.factor
             )
 
-        share(K, rows, least=self.least * ROWS)
+        return rows
 
     def backward(self, lr: float) -> None:
         super().backward(lr)
@@ -131,3 +145,10 @@ class LinearStage(LayerStage):
                 momentum.unpack_columns(self.dcolumns.array, self.lanes, lo, hi, self.dx.array)
 
         share(panels, part, least=ceil(LEAST_WORK / (K * N * WIDTH * self.lanes)))
+
+
+def _part_of(n: int, body: Body, least: int, part: int, parts: int) -> None:
+    """This part of range(n), as `share` would divide it."""
+    parts = min(parts, max(1, n // least))
+    if part < parts:
+        body(part * n // parts, (part + 1) * n // parts)

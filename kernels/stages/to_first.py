@@ -3,16 +3,19 @@
 from math import prod
 from typing import Any
 
+from alexnet_np.backend import Array
 from alexnet_np.layers import Layer
 from alexnet_np.parallel import spread
 from alexnet_np.plan.arena import Arena, Buffer
-from alexnet_np.plan.stage import Moments, Stage
+from alexnet_np.plan.stage import Moments, Stage, Step
 
 from .. import layouts
 
 
 class ToFirst(Stage):
     """The images of x, with channels last, with channels first, as rows where it does the work of a Flatten."""
+
+    in_steps = True
 
     def __init__(self, layers: dict[str, Layer], x: Buffer, sgd: Any) -> None:
         super().__init__(layers, x, sgd)
@@ -39,6 +42,10 @@ class ToFirst(Stage):
     def forward(self, train: bool) -> None:
         last, first = self._views(self.x, self.y)
         spread(len(last), lambda _, i: layouts.to_channels_first(last[i : i + 1], first[i : i + 1]))
+
+    def steps(self, state: Array, compare: bool) -> list[Step]:
+        last, first = self._views(self.x, self.y)
+        return [lambda part, parts: None if part else layouts.to_channels_first(last, first)]
 
     def backward(self, lr: float) -> None:
         if self.dx:
