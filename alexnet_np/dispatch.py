@@ -87,8 +87,12 @@ def use(default: str | None = None, *, missing: str | None = None, **per_op: str
 
 def default_backend() -> Backend | None:
     """What `use()` or ALEXNET_BACKEND asks for, for every operation; None: the best of the arrays' device."""
-    name = _choice.get().default or _environment()
-    return backend_of(name) if name else None
+    if default := _choice.get().default:
+        return backend_of(default)
+    try:
+        return backend_of(name) if (name := _environment()) else None
+    except ValueError as error:
+        raise ValueError(f"ALEXNET_BACKEND: {error}") from None
 
 
 @contextmanager

@@ -141,8 +141,10 @@ class Plan:
         return Schedule(self.model, self.x, sgd)
 
     def _check(self, x: Array) -> None:
+        if device_of(x) is None:
+            raise TypeError(f"x must be an array, got {type(x).__name__}")
         if device_of(x) != "cpu":
-            raise TypeError(f"x must be a NumPy array, got {type(x).__name__}")
+            raise TypeError("x must be a NumPy array: a plan copies each batch to the device itself")
         if x.shape != self.shape or x.dtype != self.x.dtype:
             raise ValueError(f"x must be {self.x.dtype} {self.shape}, got {_told(x)}")
         if not x.flags.c_contiguous:

@@ -189,9 +189,9 @@ class Timeline:
     def _timed_plan(self, plan: Plan) -> Callable[..., float]:
         run = plan.step
 
-        def timed(x: Array, labels: Array, lr: float | None = None) -> float:
+        def timed(x: Array, labels: Array, lr: float | None = None, **ahead: Any) -> float:
             start, self.batch = perf_counter_ns(), len(x)
-            loss = run(x, labels, lr)
+            loss = run(x, labels, lr, **ahead)
             self._step_ended(start, self.model.iteration)
             return loss
 
