@@ -12,6 +12,7 @@ from alexnet_np.models import VARIANTS
 from alexnet_np.operation import Cost
 from alexnet_np.ops.cases import Draw
 from alexnet_np.plan.bound import Bound
+from alexnet_np.plan.stage import spec
 from alexnet_np.plan.tape import Call
 
 from .gpu_clock import Timed, in_turns, rates
@@ -19,16 +20,14 @@ from .network_rows import cost_of
 from .record import Measured, Row
 
 PRODUCTS = "conv2d", "conv2d_relu", "linear", "linear_relu"
-# Under which name a precision's products are rungs; the others are what runs unless something else is asked for.
-RUNGS = {"tf32": "tf32", "tf32x3": "tf32x3"}
-PRECISIONS = "float32", "bfloat16", "tf32", "tf32x3"
-CLASSES, LEAST = 1000, 1e-2  # seconds: what takes longer is called once between two events, and in one round
+RUNGS = "tf32", "tf32x3"  # precisions that are rungs on float32; in the others runs what runs unasked
+LONG, CALLS = 1e-2, 10  # seconds; what takes longer is called once between two events, not so many times
 SLOW = 10  # times as slow as the fastest: one round is enough
 
 
 def plan_of(variant: str, batch: int, precision: str, backend: str) -> tuple[anp.Plan, Array, Array]:
     """A plan in this precision, and a batch of random numbers for it."""
-    rungs = {name: f"{backend}/{RUNGS[precision]}" for name in PRODUCTS} if precision in RUNGS else {}
+    rungs = {name: f"{backend}/{precision}" for name in PRODUCTS if precision in RUNGS}
     model = anp.alexnet(variant)
     classes = next(reversed(model.state_dict().values())).size
     draw = Draw(np.float32, 0)
@@ -56,14 +55,13 @@ def network_row(kind: str, variant: str, batch: int, precision: str, clock: Any,
         timed |= made
     seconds = in_turns({**timed, **clock.roofs(precision)}, rounds)
     roofs = rates(seconds, clock.device == "cpu")
-    calls = schedule.tape.calls
-    alone = sum(float(np.median([_run(call, clock)() for _ in range(3)])) for call in calls)
+    calls, cost = schedule.tape.calls, cost_of(variant, batch, training)
+    alone = sum(float(np.median([seconds() for _ in range(3)])) for seconds in map(clock.of, calls))
     least = sum(roofs.seconds(cost_of_call(call)) for call in calls)
-    cost = cost_of(variant, batch, training)
     measured = {name: Measured(seconds[name], peer=name != backend) for name in timed}
     measured["its calls one by one"] = Measured([alone])
-    commit = None
-    return Row(kind, variant, batch, *cost, measured, roofs, "", "", backend, absent, commit, precision, least)
+    about = {"chosen": backend, "absent": absent, "precision": precision, "least": least}
+    return Row(kind, variant, batch, *cost, measured, roofs, **about)
 
 
 def _graph(schedule: Any, clock: Any) -> Timed:
@@ -71,10 +69,6 @@ def _graph(schedule: Any, clock: Any) -> Timed:
         return clock.of(schedule.tape.run)  # type: ignore[no-any-return]
     runner = schedule.runner
     return lambda: clock.events(lambda: runner.graph.launch(runner.kernels), runner.kernels)  # type: ignore[no-any-return]
-
-
-def _run(call: Call, clock: Any) -> Timed:
-    return clock.of(call)  # type: ignore[no-any-return]
 
 
 def _peers(
@@ -98,15 +92,8 @@ def _peers(
 
 def cost_of_call(call: Call) -> Cost:
     """Flops and bytes of a call on a tape."""
-    specs = [buffer_spec(buffer) for buffer in call.inputs]
     keywords = {**call.bound.keywords, **dict.fromkeys(call.dynamic, 0)}
-    return call.bound.op.cost(*specs, **keywords)
-
-
-def buffer_spec(buffer: Any) -> Any:
-    from alexnet_np.operation import Spec
-
-    return Spec(buffer.shape, buffer.dtype)
+    return call.bound.op.cost(*map(spec, call.inputs), **keywords)
 
 
 def operation_rows(
@@ -138,21 +125,8 @@ def operation_rows(
         roofs = rates(seconds, clock.device == "cpu")
         measured = {name: Measured(seconds[name], peer=name == "torch") for name in timed}
         cost = cost_of_call(call)
-        layer = f"call {number}"
-        yield Row(
-            "operation",
-            variant,
-            batch,
-            *cost,
-            measured,
-            roofs,
-            layer,
-            op.name,
-            call.bound.kernel,
-            absent,
-            None,
-            precision,
-        )
+        about = {"op": op.name, "chosen": call.bound.kernel, "absent": absent, "precision": precision}
+        yield Row("operation", variant, batch, *cost, measured, roofs, f"call {number}", **about)
 
 
 def _measured(timed: dict[str, Timed], clock: Any, precision: str, rounds: int) -> dict[str, list[float]]:
@@ -166,7 +140,7 @@ def _measured(timed: dict[str, Timed], clock: Any, precision: str, rounds: int) 
 def _rungs(call: Call, backend: str, clock: Any) -> Iterator[tuple[str, Callable[[], object], int]]:
     """The kernels of the backend that take the call: name, what runs it, how many calls are timed at once."""
     op, xp = call.bound.op, module_of(clock.device)
-    specs = [spec._replace(device=clock.device) for spec in map(buffer_spec, call.inputs)]
+    specs = [spec(buffer)._replace(device=clock.device) for buffer in call.inputs]
     arrays, out = [b.array for b in call.inputs], tuple(b.array for b in call.outputs)
     keywords = {**call.bound.keywords, **call.dynamic}
     for kernel in op.kernels:
@@ -181,4 +155,4 @@ def _rungs(call: Call, backend: str, clock: Any) -> Iterator[tuple[str, Callable
             bound.run(*arrays, out=out, workspace=room, **call.dynamic)
 
         run()
-        yield key, run, 1 if clock.of(run, 1)() > LEAST else 10
+        yield key, run, 1 if clock.of(run, 1)() > LONG else CALLS

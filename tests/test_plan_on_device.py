@@ -96,6 +96,16 @@ def test_what_can_be_fused_is(backend: str, batch: Any) -> None:
 
 
 @on_each
+def test_memory_is_told_beforehand(backend: str, batch: Any) -> None:
+    model = network()
+    plans = [planned(model, backend, precision=precision) for precision in ("float32", "bfloat16")]
+    weights = sum(array.nbytes for array in model.state_dict().values())
+    for plan in plans:
+        assert plan.memory > 3 * weights + plan.schedule.nbytes + batch[0].nbytes
+    assert plans[1].schedule.nbytes < plans[0].schedule.nbytes, "activations are half as large"
+
+
+@on_each
 def test_bfloat16_stays_near_and_keeps_its_weights_in_float32(backend: str, batch: Any) -> None:
     x, labels = batch
     _, losses = eager(x, labels)

@@ -27,6 +27,7 @@ class DeviceSchedule:
     device   'gpu', or 'cpu' for the emulator
     storage  the dtype of images, activations and the weights that a forward reads
     nbytes   of the arena, known before anything is allocated
+    beside   bytes of what has arrays of its own: a batch, all gradients, the weights in bfloat16
     """
 
     workers = 1 << 30  # its kernels ask for no threads of ours
@@ -60,6 +61,9 @@ class DeviceSchedule:
             self.tape.lay_out(self.y, self.logits)
         else:
             self._train(chain, sgd, flat, stored)
+        own = [self.x.array, self.labels.array, *([flat] if sgd is not None else [])]
+        own += [stored] if stored is not self.home.weights else []
+        self.beside = sum(int(array.nbytes) for array in own)
         self._runner: Any = None
 
     def _train(self, chain: Chain, sgd: Any, gradient: Array, stored: Array) -> None:

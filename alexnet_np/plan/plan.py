@@ -119,9 +119,10 @@ class Plan:
 
     @property
     def memory(self) -> int:
-        """Bytes that training takes: parameters, their velocity, and the arena."""
+        """Bytes that training takes: parameters, their velocity, and the arena; on a GPU a batch and gradients too."""
         arrays = [*self.model.state_dict().values(), *self.sgd.velocity.values()]
-        return sum(int(array.nbytes) for array in arrays) + int(self._schedule(True).nbytes)
+        schedule = self._schedule(True)
+        return sum(int(array.nbytes) for array in arrays) + int(schedule.nbytes) + int(schedule.beside)
 
     @property
     def schedule(self) -> Any:

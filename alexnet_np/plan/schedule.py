@@ -24,8 +24,11 @@ class Schedule:
     """Stages in order; with an optimizer also their backward in reverse order, after the loss.
 
     nbytes   of the arena, known before anything is allocated
+    beside   bytes of other arrays that it has: none
     workers  the most threads that it has room for
     """
+
+    beside = 0
 
     def __init__(self, model: Sequential, x: Spec, sgd: Any) -> None:
         self.model, self.workers, self.training = model, threads(), sgd is not None
