@@ -73,7 +73,11 @@ def measure(
             for variant in variants:
                 for row in operation_rows(variant, batch, precision, clock, rounds, peers, wanted[part]):
                     add(row)
-    say(f"wrote {path} and {', '.join(map(str, plots.draw(record, path)))}")
+    say(f"wrote {path}")
+    for precision in precisions:  # each has roofs of its own
+        part = Record(record.about, 0, [row for row in record.rows if row.precision == precision])
+        for picture in plots.draw(part, path.with_stem(f"{path.stem}-{precision}")):
+            say(f"wrote {picture}")
     return record
 
 

@@ -104,7 +104,7 @@ def operation_rows(
     plan, x, labels = plan_of(variant, batch, precision, backend)
     plan.step(x, labels, 0.0)
     seen = set()
-    for number, call in enumerate(plan.schedule.tape.calls):
+    for call in plan.schedule.tape.calls:
         op = call.bound.op
         shape = op.name, tuple(b.shape for b in call.inputs), repr(call.bound.keywords)
         if shape in seen or not only(op.name):
@@ -126,7 +126,7 @@ def operation_rows(
         measured = {name: Measured(seconds[name], peer=name == "torch") for name in timed}
         cost = cost_of_call(call)
         about = {"op": op.name, "chosen": call.bound.kernel, "absent": absent, "precision": precision}
-        yield Row("operation", variant, batch, *cost, measured, roofs, f"call {number}", **about)
+        yield Row("operation", variant, batch, *cost, measured, roofs, call.layers, **about)
 
 
 def _measured(timed: dict[str, Timed], clock: Any, precision: str, rounds: int) -> dict[str, list[float]]:

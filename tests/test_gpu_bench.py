@@ -43,7 +43,7 @@ def test_every_part_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "linear",
     }
     assert "mini training bfloat16, batch 2" in "\n".join(map(table.row_text, made.rows))
-    assert (tmp_path / "gpu-emulator-roofline.png").exists()
+    assert (tmp_path / "gpu-emulator-bfloat16-roofline.png").exists()
     shown = readme.gpu(tmp_path)
     assert "emulator, driver None" in shown and "`mini`, batch 2: no peer" in shown and " µs" in shown
     assert readme.newest_of(tmp_path) is None, "a GPU's record is none of a CPU"

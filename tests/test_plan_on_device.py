@@ -86,7 +86,10 @@ def test_a_step_is_the_eager_step(backend: str, batch: Any) -> None:
 
 @on_each
 def test_what_can_be_fused_is(backend: str, batch: Any) -> None:
-    ran = [row[0] for row in planned(network(), backend).schedule.rows]
+    rows = planned(network(), backend).schedule.rows
+    assert [row[0] for row in rows[:4]] == ["conv1", "relu1 norm1 pool1", "conv2", "relu2 pool2"]
+    assert [row[0] for row in rows[-4:]] == ["conv2", "relu1 norm1 pool1", "conv1", "update"]
+    ran = [row[1] for row in rows]
     assert ran[:9] == [
         "conv2d", "relu_lrn_maxpool2d", "conv2d", "relu_maxpool2d", "lrn", "conv2d_relu", "conv2d", "linear_relu",
         "dropout",

@@ -22,7 +22,7 @@ class Chain:
     weight     from a parameter's full name to the buffer that a forward reads
     gradient   from the same to the buffer for its gradient; None where it is not trained
     keys       from a dropout layer to the array that its kernel takes (seed, layer, iteration) from
-    backwards  one for each part of the forward, in order, with the names of the parameters in it
+    backwards  one for each part of the forward, in order: its layers, how it goes back, the names of its parameters
     """
 
     def __init__(
@@ -34,53 +34,60 @@ class Chain:
         train: bool,
     ) -> None:
         self.tape, self.weight, self.gradient, self.keys, self.train = tape, weight, gradient, keys, train
-        self.backwards: list[tuple[Backward, list[str]]] = []
+        self.backwards: list[tuple[str, Backward, list[str]]] = []
 
     def forward(self, layers: Named, x: Buffer) -> Buffer:
         """What the layers make of x."""
         rest = list(layers)
         while rest:
-            taken, x = self._part(rest, x)
+            taken = self._taken(rest, x)
+            self.tape.layers = " ".join(name for name, _ in rest[:taken])
+            x = self._part(rest[:taken], x)
             del rest[:taken]
         return x
 
     def backward(self, dy: Buffer) -> None:
         """All gradients, from that of the output, back to the first part with a parameter that is trained."""
-        trained = [any(self.gradient(name) for name in names) for _, names in self.backwards]
+        trained = [any(self.gradient(name) for name in names) for _, _, names in self.backwards]
         first = trained.index(True)
         for i in reversed(range(first, len(trained))):
-            dy = self.backwards[i][0](dy, i > first)
+            self.tape.layers, backward, _ = self.backwards[i]
+            dy = backward(dy, i > first)
 
-    def _part(self, rest: Named, x: Buffer) -> tuple[int, Buffer]:
-        """Record the first of the layers, or the first few in one; how many, and their output."""
-        name, layer = rest[0]
-        kinds = [type(each) for _, each in rest[:3]]
+    def _taken(self, rest: Named, x: Buffer) -> int:
+        """How many of the layers are recorded as one."""
+        (name, layer), kinds = rest[0], [type(each) for _, each in rest[:3]]
+        takes = self.tape.takes
         if isinstance(layer, Conv2d | Linear):
-            relu = kinds[1:2] == [ReLU] and not self._pools(rest[1:], x.shape) and self._fused(layer, name, x)
-            return (2 if relu else 1), self._product(name, layer, x, relu)
-        if kinds == [ReLU, LRN, MaxPool2d]:
-            pool = {f"pool_{key}": value for key, value in rest[2][1].options.items()}
-            if self.tape.takes(ops.relu_lrn_maxpool2d, x, **rest[1][1].options, **pool):
-                return 3, self._unit(ops.relu_lrn_maxpool2d, x, {**rest[1][1].options, **pool})
-        if kinds[:2] == [ReLU, MaxPool2d] and self.tape.takes(ops.relu_maxpool2d, x, **rest[1][1].options):
-            return 2, self._unit(ops.relu_maxpool2d, x, rest[1][1].options)
+            fuses = kinds[0] in WITH_RELU and kinds[1:2] == [ReLU] and not self._pools(rest[1:], x.shape)
+            return 1 + (fuses and takes(WITH_RELU[kinds[0]], x, *self._weights(name), **layer.options))
+        if kinds == [ReLU, LRN, MaxPool2d] and takes(ops.relu_lrn_maxpool2d, x, **_pooled(rest)):
+            return 3
+        return 1 + (kinds[:2] == [ReLU, MaxPool2d] and takes(ops.relu_maxpool2d, x, **rest[1][1].options))
+
+    def _part(self, part: Named, x: Buffer) -> Buffer:
+        """Record these layers as one; their output."""
+        name, layer = part[0]
+        if isinstance(layer, Conv2d | Linear):
+            return self._product(name, layer, x, relu=len(part) > 1)
+        if len(part) == 3:
+            return self._unit(ops.relu_lrn_maxpool2d, x, _pooled(part))
+        if len(part) == 2:
+            return self._unit(ops.relu_maxpool2d, x, part[1][1].options)
         if isinstance(layer, Flatten):
-            return 1, self._flatten(x)
+            return self._flatten(x)
         if isinstance(layer, Dropout):
             if not self.train and layer.options["scale_at_train"]:
-                return 1, x
-            return 1, self._unit(layer.op, x, {**layer.options, "key": self.keys(layer), "train": self.train})
+                return x
+            return self._unit(layer.op, x, {**layer.options, "key": self.keys(layer), "train": self.train})
         if layer.param_specs():
             raise TypeError(f"{name}: a plan on this backend has no call for the parameters of {layer!r}")
-        return 1, self._unit(layer.op, x, layer.options)
+        return self._unit(layer.op, x, layer.options)
 
     def _pools(self, rest: Named, shape: tuple[int, ...]) -> bool:
         """Whether the ReLU at the beginning is better left to the pooling that follows."""
         kinds = [type(each) for _, each in rest[:3]]
         return len(shape) == 4 and (kinds[:2] == [ReLU, MaxPool2d] or kinds == [ReLU, LRN, MaxPool2d])
-
-    def _fused(self, layer: Layer, name: str, x: Buffer) -> bool:
-        return self.tape.takes(WITH_RELU[type(layer)], x, *self._weights(name), **layer.options)
 
     def _weights(self, name: str) -> tuple[Buffer, Buffer]:
         return self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
@@ -102,7 +109,7 @@ class Chain:
                 return dy
             return self.tape.call(data, dy, w, **_shaped(data, options, x_shape=x.shape))[0]
 
-        self.backwards.append((backward, [f"{name}.weight", f"{name}.bias"]))
+        self.backwards.append((self.tape.layers, backward, [f"{name}.weight", f"{name}.bias"]))
         return y
 
     def _unit(self, op: Op, x: Buffer, options: dict[str, Any]) -> Buffer:
@@ -115,15 +122,20 @@ class Chain:
             inputs = [known.get(name, dy) for name in back.inputs]
             return self.tape.call(back, *inputs, **_shaped(back, options, x_shape=x.shape))[0]
 
-        self.backwards.append((backward, []))
+        self.backwards.append((self.tape.layers, backward, []))
         return outputs[0]
 
     def _flatten(self, x: Buffer) -> Buffer:
         rows = x.shape[0], prod(x.shape[1:])
-        self.backwards.append((lambda dy, need_dx: dy.view(f"{dy.name} as images", x.shape), []))
+        self.backwards.append(("flatten", lambda dy, need_dx: dy.view(f"{dy.name} as images", x.shape), []))
         return x.view(f"{x.name} as rows", rows)
 
 
 def _shaped(op: Op, options: dict[str, Any], **shapes: tuple[int, ...]) -> dict[str, Any]:
     """Those of the options and shapes that the operation has keywords for."""
     return {name: value for name, value in {**options, **shapes}.items() if name in op.keywords}
+
+
+def _pooled(part: Named) -> dict[str, Any]:
+    """The keywords of relu_lrn_maxpool2d for a ReLU, an LRN and a max-pooling layer."""
+    return {**part[1][1].options, **{f"pool_{key}": value for key, value in part[2][1].options.items()}}

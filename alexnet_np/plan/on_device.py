@@ -52,6 +52,7 @@ class DeviceSchedule:
         chain = Chain(self.tape, weights.__getitem__, gradients.get, lambda d: keys[id(d)], sgd is not None)
         layers = list(model.items())
         softmax = layers.pop() if isinstance(layers[-1][1], Softmax) else None
+        self.tape.layers = "images"
         start = self.x if x.dtype == dtype else self.tape.call(ops.cast, self.x, dtype=storage)[0]
         self.logits = chain.forward(layers, start)
         self.y = self.logits
@@ -67,9 +68,10 @@ class DeviceSchedule:
         self._runner: Any = None
 
     def _train(self, chain: Chain, sgd: Any, gradient: Array, stored: Array) -> None:
+        self.tape.layers = "loss"
         self.loss, dlogits = self.tape.call(ops.softmax_cross_entropy_with_gradient, self.logits, self.labels)
         chain.backward(dlogits)
-        home, fixed = self.home, self.tape.fixed
+        home, fixed, self.tape.layers = self.home, self.tape.fixed, "update"
         flat = [
             fixed("weights", home.weights),
             fixed("velocity", home.velocity(sgd)),
@@ -89,8 +91,8 @@ class DeviceSchedule:
         return self.tape.arena.nbytes
 
     @property
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Its calls, to be shown: operation, shape, kernel."""
+    def rows(self) -> list[tuple[str, ...]]:
+        """Its calls, to be shown: layers, operation, shape, kernel."""
         return self.tape.rows
 
     def step(self, x: Array, labels: Array, lr: float, ahead: tuple[Array, Array] | None = None) -> float:

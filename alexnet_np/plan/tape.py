@@ -14,7 +14,13 @@ from .bound import Bound
 
 
 class Call(NamedTuple):
-    """A kernel, bound to its shapes, with its buffers; `dynamic`: arrays that it reads when it runs."""
+    """A kernel, bound to its shapes, with its buffers.
+
+    layers   whose work it does, to be shown
+    dynamic  arrays that it reads when it runs
+    """
+
+    layers: str
 
     bound: Bound
     inputs: tuple[Buffer, ...]
@@ -33,6 +39,7 @@ class Tape:
 
     def __init__(self, device: str) -> None:
         self.device, self.arena, self.calls = device, Arena(), list[Call]()
+        self.layers = ""  # whose work the calls are that come now
 
     def fixed(self, name: str, array: Array) -> Buffer:
         """A buffer that stands for an array of its own."""
@@ -61,7 +68,7 @@ class Tape:
         for buffer in (*inputs, *outputs, *([workspace] if workspace else [])):
             buffer.touch(moment)
         dynamic = {name: keywords[name] for name in op.dynamic}
-        self.calls.append(Call(bound, inputs, outputs, workspace, dynamic))
+        self.calls.append(Call(self.layers, bound, inputs, outputs, workspace, dynamic))
         return outputs
 
     def lay_out(self, *results: Buffer) -> None:
@@ -78,9 +85,14 @@ class Tape:
         return Spec(buffer.shape, buffer.dtype, self.device)
 
     @property
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Its calls, to be shown: operation, shape of the result, kernel."""
+    def rows(self) -> list[tuple[str, ...]]:
+        """Its calls, to be shown: layers, operation, shape of the result, kernel."""
         return [
-            (call.bound.op.name, " × ".join(map(str, call.outputs[0].shape)) if call.outputs else "", call.bound.kernel)
+            (
+                call.layers,
+                call.bound.op.name,
+                " × ".join(map(str, call.outputs[0].shape)) if call.outputs else "",
+                call.bound.kernel,
+            )
             for call in self.calls
         ]
