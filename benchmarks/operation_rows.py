@@ -81,17 +81,20 @@ def _calls(model: Sequential, batch: int) -> Iterator[tuple[str, Op, tuple[Array
     yield "loss", loss, tuple(inputs.values()), {}
     backward = OPS[loss.backward[0]]
     yield "loss", backward, *wire(backward, inputs, outputs, {}, np.ones(()))
-    for name, layer, key in model.parameters():
-        if key == "weight":
-            velocity, gradient = (
-                1e-3 * random.standard_normal(layer.params[key].shape).astype(np.float32) for _ in "vg"
-            )
-            yield (
-                name.partition(".")[0],
-                OPS["sgd_momentum_"],
-                (layer.params[key], velocity, gradient),
-                {"lr": LEARNING_RATE},
-            )
+    weights = {name: layer.params[key] for name, layer, key in model.parameters()}
+    for name, array in weights.items():
+        if name.endswith(".weight"):
+            yield name.partition(".")[0], OPS["sgd_momentum_"], _update(array, random), {"lr": LEARNING_RATE}
+    whole = np.concatenate(
+        [array.reshape(-1) for array in weights.values()]
+    )  # as a step updates them, one after another
+    yield "all layers", OPS["sgd_momentum_"], _update(whole, random), {"lr": LEARNING_RATE}
+
+
+def _update(weights: Array, random: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Weights, velocity and gradient."""
+    velocity, gradient = (1e-3 * random.standard_normal(weights.shape, np.float32) for _ in "vg")
+    return weights, velocity, gradient
 
 
 def operation_row(
