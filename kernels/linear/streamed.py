@@ -23,7 +23,7 @@ from ..vector import INT, Vectors, integer
 
 CACHED = 1 << 15  # bytes of a piece of a panel of xᵀ
 SUMS = 8  # of one row, so that an addition need not wait for the one before
-AHEAD = 1 << 13  # bytes
+AHEAD = 1 << 11  # bytes: what arrives while the memory answers
 
 
 def piece(N: int, C: int, lanes: int, itemsize: int) -> int:
@@ -79,7 +79,7 @@ def forward(vector, x, w, b, y, start, stop, turned, N, C, piece, least, factor)
 def for_one(_: Any, vector: Any, x: Any, w: Any, b: Any, y: Any, C: Any, rows: Any, least: Any, factor: Any) -> Any:
     """y of one image, of so many rows of w. C counts numbers, and is a multiple of the vector.
 
-    A row has a thread's whole attention, in eight sums; what lies 8 KB ahead is asked for, since a processor by itself
+    A row has a thread's whole attention, in eight sums; what lies 2 KB ahead is asked for, since a processor by itself
     fetches no further than to the end of a page.
     """
     if not isinstance(vector, StaticType):
