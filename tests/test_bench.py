@@ -8,9 +8,11 @@ import pytest
 from quick_bench import quick
 
 from alexnet_np import ops
-from alexnet_np.benchmarks import bench, memory, network_rows, plots, record, table, truth
+from alexnet_np.backend import BEST
+from alexnet_np.benchmarks import bench, memory, network_rows, operations, plots, record, table, truth
 from alexnet_np.benchmarks.operation_rows import Call, contenders_of, distinct_calls, operation_row
 from alexnet_np.cli import main
+from alexnet_np.models import alexnet
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,6 +30,12 @@ def test_each_shape_is_called_once_and_says_where() -> None:
     ):  # fmt: skip
         assert expected in calls
     assert {call.op.name for call in distinct_calls("mini", 2, ("lrn",))} == {"lrn"}
+
+
+def test_emulators_are_not_timed() -> None:
+    """The demo's table: of a kernel for the GPU, emulated, one call of the paper's network takes minutes."""
+    for timing in operations.time_operations(alexnet("mini"), 1, runs=1):
+        assert timing.seconds.keys() <= set(BEST["cpu"]) and "cpu_numpy" in timing.seconds, timing
 
 
 def test_shapes_that_were_seen_are_left_out() -> None:
