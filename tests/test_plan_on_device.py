@@ -99,6 +99,25 @@ def test_what_can_be_fused_is(backend: str, batch: Any) -> None:
 
 
 @on_each
+def test_what_use_asks_for_is_not_fused(backend: str) -> None:
+    """A rung of conv2d is that of every convolution; the rest is as before."""
+    with anp.use(backend, conv2d=f"{backend}/tf32", maxpool2d_backward=backend):
+        rows = anp.Plan(network(), (N, 3, 20, 20)).schedule.rows
+    ran = {row[1]: row[3] for row in rows}
+    assert {kernel for op, kernel in ran.items() if op.startswith("conv2d")} == {f"{backend}/tf32"}
+    assert "conv2d_relu" not in ran and {"linear_relu", "relu_lrn_maxpool2d"} <= set(ran)
+    with anp.use(backend, conv2d_relu=f"{backend}/tf32", lrn=f"{backend}/plain"):
+        ran = {row[1]: row[3] for row in anp.Plan(network(), (N, 3, 20, 20)).schedule.rows}
+    assert ran["conv2d_relu"] == f"{backend}/tf32" and ran["conv2d"] == f"{backend}/buffered"
+    assert ran["lrn"] == f"{backend}/plain" and "relu_lrn_maxpool2d" not in ran
+    with (
+        anp.use(backend, sgd_momentum_="cpu_numpy"),
+        pytest.raises(ValueError, match="asks for sgd_momentum_='cpu_numpy'"),
+    ):
+        _ = anp.Plan(network(), (N, 3, 20, 20)).schedule
+
+
+@on_each
 def test_memory_is_told_beforehand(backend: str, batch: Any) -> None:
     model = network()
     plans = [planned(model, backend, precision=precision) for precision in ("float32", "bfloat16")]

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import ops
 from ..backend import Array
-from ..dispatch import OPS, Op
+from ..dispatch import OPS, Op, default_backend
 from ..layers import LRN, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from .arena import Buffer
 from .tape import Tape
@@ -57,13 +57,16 @@ class Chain:
     def _taken(self, rest: Named, x: Buffer) -> int:
         """How many of the layers are recorded as one."""
         (name, layer), kinds = rest[0], [type(each) for _, each in rest[:3]]
-        takes = self.tape.takes
         if isinstance(layer, Conv2d | Linear):
             fuses = kinds[0] in WITH_RELU and kinds[1:2] == [ReLU] and not self._pools(rest[1:], x.shape)
-            return 1 + (fuses and takes(WITH_RELU[kinds[0]], x, *self._weights(name), **layer.options))
-        if kinds == [ReLU, LRN, MaxPool2d] and takes(ops.relu_lrn_maxpool2d, x, **_pooled(rest)):
+            return 1 + (fuses and self._fused(WITH_RELU[kinds[0]], x, *self._weights(name), **layer.options))
+        if kinds == [ReLU, LRN, MaxPool2d] and self._fused(ops.relu_lrn_maxpool2d, x, **_pooled(rest)):
             return 3
-        return 1 + (kinds[:2] == [ReLU, MaxPool2d] and takes(ops.relu_maxpool2d, x, **rest[1][1].options))
+        return 1 + (kinds[:2] == [ReLU, MaxPool2d] and self._fused(ops.relu_maxpool2d, x, **rest[1][1].options))
+
+    def _fused(self, op: Op, *inputs: Buffer, **keywords: Any) -> bool:
+        """Whether a fused operation has a kernel, and nobody asks for others of what it stands for."""
+        return not asked_apart(op) and self.tape.takes(op, *inputs, **keywords)
 
     def _part(self, part: Named, x: Buffer) -> Buffer:
         """Record these layers as one; their output."""
@@ -139,3 +142,14 @@ def _shaped(op: Op, options: dict[str, Any], **shapes: tuple[int, ...]) -> dict[
 def _pooled(part: Named) -> dict[str, Any]:
     """The keywords of relu_lrn_maxpool2d for a ReLU, an LRN and a max-pooling layer."""
     return {**part[1][1].options, **{f"pool_{key}": value for key, value in part[2][1].options.items()}}
+
+
+def asked_apart(op: Op) -> str | None:
+    """What `use()` asks for of an operation that the fused `op` stands for, unless it asks for `op` itself."""
+    default = default_backend()
+    rest = (None, default and default.name)
+    if op.asked() not in rest:
+        return None
+    parts = [OPS[part.name] for part in op.fuses]
+    backwards = [OPS[name] for part in parts for name in part.backward] if op.backward else []
+    return next((f"{each.name}={key!r}" for each in (*parts, *backwards) if (key := each.asked()) not in rest), None)

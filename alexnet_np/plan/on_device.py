@@ -16,7 +16,7 @@ from ..operation import Spec
 from ..ops import checks
 from ..precision import dtype_of
 from .arena import Buffer
-from .chain import Chain
+from .chain import Chain, asked_apart
 from .home import home_of
 from .tape import Tape
 
@@ -68,6 +68,9 @@ class DeviceSchedule:
         self._runner: Any = None
 
     def _train(self, chain: Chain, sgd: Any, gradient: Array, stored: Array) -> None:
+        for whole in (ops.softmax_cross_entropy_with_gradient, ops.sgd_momentum_flat_):
+            if asked := asked_apart(whole):
+                raise ValueError(f"use() asks for {asked}, but this plan runs {whole.name} in its place")
         self.tape.layers = "loss"
         self.loss, dlogits = self.tape.call(ops.softmax_cross_entropy_with_gradient, self.logits, self.labels)
         chain.backward(dlogits)
