@@ -160,6 +160,32 @@ def test_loaded_weights_are_those_that_are_read(backend: str, batch: Any) -> Non
 
 
 @on_each
+def test_other_arrays_in_the_layers_are_noticed(backend: str, batch: Any) -> None:
+    """An eager step, a weight changed by hand, and one replaced: the plan goes on with what the layers have."""
+    x, labels = batch
+    model = network()
+    sgd = SGD(model)
+    plan = planned(model, backend, precision="bfloat16", sgd=sgd)
+    before = plan.predict(x), plan.step(x, labels, 0.05)
+    gradients = {name: layer.params[key] for name, layer, key in model.parameters()}
+    for name, layer, key in model.parameters():
+        layer.grads[key] = gradients[name] * 0 + 1
+    with anp.use(backend):
+        sgd.step(0.1)
+    after = plan.predict(x)
+    assert np.abs(after - before[0]).max() > 1e-3
+    np.testing.assert_array_equal(after, planned(model, backend, precision="bfloat16").predict(x))
+    model["fc7"].params["bias"] = model["fc7"].params["bias"].copy()
+    model["fc7"].params["bias"][0] += 5
+    replaced = plan.predict(x)
+    assert (replaced[:, 0] > 2 * after[:, 0]).all()
+    plan.step(x, labels, 0.05)
+    assert all(
+        view is array for view, array in zip(model.home.views.values(), model.state_dict().values(), strict=True)
+    )
+
+
+@on_each
 @pytest.mark.parametrize("freeze", [("conv1", "conv2"), ("fc5", "conv3")])
 def test_frozen_layers_stay(backend: str, batch: Any, freeze: tuple[str, ...]) -> None:
     x, labels = batch

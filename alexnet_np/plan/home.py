@@ -35,10 +35,11 @@ class Home:
         self.weights = module_of(device).zeros(end, dtypes.pop())
         self.stored: Array = None
         self._velocity: tuple[Any, Array] | None = None
+        self.views: dict[str, Array] = {}
         for name, layer, key in model.parameters():
             view = self.view(self.weights, name)
             view[...] = brought(layer.params[key], device)
-            layer.params[key] = view
+            layer.params[key] = self.views[name] = view
             layer.grads = {}
 
     def view(self, flat: Array, name: str) -> Array:
@@ -46,11 +47,8 @@ class Home:
         return flat[self.places[name]].reshape(self.shapes[name])
 
     def is_lived_in(self) -> bool:
-        """Whether the layers still use it."""
-        return all(
-            array_module(self.weights).shares_memory(layer.params[key], self.weights)
-            for _, layer, key in self.model.parameters()
-        )
+        """Whether the layers still have its views, and no other arrays."""
+        return all(layer.params[key] is self.views[name] for name, layer, key in self.model.parameters())
 
     def zeros(self) -> Array:
         return array_module(self.weights).zeros_like(self.weights)

@@ -90,6 +90,11 @@ class DeviceSchedule:
         self.tape.lay_out(self.loss)
 
     @property
+    def stale(self) -> bool:
+        """Whether the network's parameters are others by now than those that it reads."""
+        return self.model.home is not self.home or not self.home.is_lived_in()
+
+    @property
     def nbytes(self) -> int:
         return self.tape.arena.nbytes
 

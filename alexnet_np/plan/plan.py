@@ -34,7 +34,8 @@ class Plan:
                The recipe's unless given
 
     Under use("gpu_cuda") or use("emu_cuda") the step is one tape of calls, on a GPU a CUDA graph. The parameters move
-    there first: the layers' arrays are then views of one array on the device (plan/home.py).
+    there first: the layers' arrays are then views of one array on the device (plan/home.py). In bfloat16 a weight that
+    was changed by hand is read once `model.home.refresh()` was called; steps and `load_state_dict` see to it.
 
     Memory is taken when it is first needed: `memory` tells beforehand how much.
     Raises ValueError or TypeError where the shape does not fit the network, NoKernel where the backend that is asked
@@ -131,7 +132,7 @@ class Plan:
 
     def _schedule(self, training: bool) -> Any:
         made = self._made.get(training)
-        if made is None or made.workers < threads():
+        if made is None or made.workers < threads() or made.stale:
             sgd = self.sgd if training else None
             self._made[training] = made = self._chosen.copy().run(self._lay_out, sgd)
         return made

@@ -25,10 +25,11 @@ class Schedule:
 
     nbytes   of the arena, known before anything is allocated
     beside   bytes of other arrays that it has: none
+    stale    whether it must be made anew: never
     workers  the most threads that it has room for
     """
 
-    beside = 0
+    beside, stale = 0, False
 
     def __init__(self, model: Sequential, x: Spec, sgd: Any) -> None:
         self.model, self.workers, self.training = model, threads(), sgd is not None

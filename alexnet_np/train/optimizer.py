@@ -47,6 +47,8 @@ class SGD:
         """Update every parameter from the gradients of the last backward."""
         for name, layer, key in self.trained():
             ops.sgd_momentum_(layer.params[key], self.velocity[name], layer.grads[key], **self.rates(key, lr))
+        if self.model.home is not None:
+            self.model.home.refresh()
 
     def rates(self, key: str, lr: float) -> dict[str, float]:
         """The keywords of ops.sgd_momentum_ for a layer's parameter called `key`, in a step at learning rate lr."""
