@@ -21,7 +21,7 @@ from alexnet_np.ops.philox import BUMP, MASK, ROUNDS, A, B
 
 from .ahead import AHEAD, LINE
 from .compiled import jit
-from .masked import WORD, chosen, count_up, spread
+from .lanes import WORD, chosen, count_up, spread
 from .static import Static
 from .vector import INT, REGISTER_BYTES, Vectors, integer
 

@@ -1,5 +1,7 @@
 """Max-pooling in vectors, in places where the lanes of a vector meet an edge: bit for bit what the definition gives."""
 
+import ctypes
+import mmap
 from itertools import product
 from typing import Any
 
@@ -14,8 +16,9 @@ from alexnet_np.kernels import vector
 from alexnet_np.kernels.maxpool2d import cpu_numba_rows
 
 ROWS = "cpu_numba/rows"
+NOTHING = 0  # that may be done with a page
 DTYPES = np.float32, np.float64
-# Rows of the output from one window to more than two vectors of 16, each with a last one that lanes run beyond.
+# Rows of the output from one window to more than two vectors of 16, whose last one repeats windows or does not.
 WIDTHS = 3, 4, 13, 16, 17, 27, 31, 32, 33, 35, 55, 67, 71
 # size, stride, padding: columns side by side, by twos and by more, windows that overlap and windows with gaps, and a
 # side of the plane that has padding and one that has not.
@@ -23,6 +26,7 @@ WINDOWS: tuple[dict[str, Any], ...] = (
     {"size": 3, "stride": 2},
     {"size": 2, "stride": 2},
     {"size": 3, "stride": 1},
+    {"size": 1, "stride": 2},
     {"size": (1, 3), "stride": (3, 2)},
     {"size": (3, 2), "stride": (1, 4)},
     {"size": 3, "stride": 2, "padding": 1},
@@ -54,6 +58,33 @@ def test_every_edge(keywords: dict[str, Any], dtype: Any) -> None:
         assert_same_bits(found, ops.maxpool2d.definition(x, **keywords))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_reads_and_writes_nothing_else(dtype: Any) -> None:
+    """The last row ends where a page ends whose successor may not be read; the results lie amid numbers that stay."""
+    pages = mmap.mmap(-1, 16 * mmap.PAGESIZE)
+    whole = np.frombuffer(pages, dtype)
+    forbidden = ctypes.c_void_p(whole.ctypes.data + 15 * mmap.PAGESIZE)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    ends = 15 * mmap.PAGESIZE // whole.itemsize
+    assert protect(forbidden, mmap.PAGESIZE, NOTHING) == 0
+    try:
+        for keywords, width in product(WINDOWS, WIDTHS):
+            right_x = with_surprises((2, 2, 6, width), dtype, seed=width)
+            x = whole[ends - right_x.size : ends].reshape(right_x.shape)
+            x[...] = right_x
+            right = ops.maxpool2d.definition(right_x, **keywords)
+            around = [np.full(r.size + 2 * vector.REGISTER_BYTES, 77, r.dtype) for r in right]
+            out = [a[vector.REGISTER_BYTES : -vector.REGISTER_BYTES] for a in around]
+            with anp.use(maxpool2d=ROWS):
+                ops.maxpool2d(x, **keywords, out=tuple(o.reshape(r.shape) for o, r in zip(out, right, strict=True)))
+            assert_same_bits([o.reshape(r.shape) for o, r in zip(out, right, strict=True)], right)
+            for array, inner in zip(around, out, strict=True):
+                inner[...] = 77
+                assert (array == 77).all()
+    finally:
+        assert protect(forbidden, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+
+
 @pytest.mark.parametrize("bytes_", [16, 32])
 def test_narrower_registers(bytes_: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine without AVX-512, or without AVX2."""
@@ -61,7 +92,7 @@ def test_narrower_registers(bytes_: int, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cpu_numba_rows, "REGISTER_BYTES", bytes_)
     cpu_numba_rows._form.cache_clear()
     try:
-        for keywords, width, dtype in product(WINDOWS[:6], (3, 17, 27), DTYPES):
+        for keywords, width, dtype in product(WINDOWS[:7], (3, 17, 27), DTYPES):
             x = with_surprises((2, 1, 7, width), dtype)
             with anp.use(maxpool2d=ROWS):
                 found = ops.maxpool2d(x, **keywords)

@@ -4,8 +4,12 @@ Math     the largest of a row of the window first, then of those: both take the 
          the whole, in row-major order; a NaN beats every number, and stays.
 Shapes   x (N·C, H, W), y and index (N·C, P, Q); a lane is a window
 Threads  each has a contiguous part of the planes
-Traffic  the least from memory, which is asked ahead; a plane stays in the first-level cache while its strips are read
+Traffic  the least from memory: a plane stays in the first-level cache while its strips are read, and each window asks
+         for as much of the next plane as it stands for
 Change   against planes: no copy of the plane, and rows that windows share are reduced once
+
+The last strip of a plane ends where its rows end, so it repeats some columns of the one before: vectors of which only
+some lanes are in use would take longer, where the machine has no such stores.
 
 With padding, or a stride above 2, lanes are gathered, at rows and columns clipped to the plane: an element seen twice
 changes neither the maximum nor who was first.
@@ -26,9 +30,9 @@ from alexnet_np.ops import maxpool2d
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
-from .. import ahead
+from ..ahead import AHEAD, LINE
 from ..compiled import LEAST_MOVED, jit
-from ..masked import WORD, below, chosen, count_up, gather, load_where, spread, store_where, word
+from ..lanes import WORD, chosen, count_up, gather, spread, word
 from ..static import Static, StaticType
 from ..vector import INT, REGISTER_BYTES, Vectors, integer
 
@@ -43,8 +47,8 @@ def refuses(x: Spec, *, size: Pair, **_: Any) -> str | None:
 
 @cache
 def _form(size: Pair, stride: Pair, gathers: bool, itemsize: int, columns: int) -> tuple[Static, Static]:
-    """What the core is told: the window, and a vector that such rows fill best."""
-    lanes = min(REGISTER_BYTES // itemsize, 1 << max(1, (columns - 1).bit_length()))
+    """What the core is told: the window, and the widest vector that such rows fill."""
+    lanes = min(REGISTER_BYTES // itemsize, 1 << (columns.bit_length() - 1))
     return Static(*size, *stride, gathers), Static(itemsize, lanes)
 
 
@@ -63,13 +67,15 @@ def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Ar
 
 @jit
 def _forward(window, vector, before, x, y, index):  # type: ignore[no-untyped-def]
-    (planes, H, W), (_, P, Q), item = x.shape, y.shape, x.itemsize
+    (planes, H, W), (_, P, Q), item, lanes = x.shape, y.shape, x.itemsize, lanes_of(vector)
     for n in range(planes):
-        ahead.to_read(x[n])
-        for q in range(0, Q, lanes_of(vector)):
+        further = max(AHEAD, H * W * item)
+        for strip in range(0, Q, lanes):
+            q = min(strip, Q - lanes)
             place = n * P * Q + q
             _strip(window, vector, (H, W, P, Q, before[0], before[1], q), x.ctypes.data + n * H * W * item,
-                   y.ctypes.data + place * item, index.ctypes.data + place * 4)  # fmt: skip
+                   further, y.ctypes.data + place * item, index.ctypes.data + place * 4)  # fmt: skip
+            further += P * asked_for(window, vector)
 
 
 @intrinsic
@@ -78,19 +84,30 @@ def lanes_of(_: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def _strip(_: Any, window: Any, vector: Any, shape: Any, x: Any, y: Any, index: Any) -> Any:
-    """A vector of columns of a plane of the output, in all rows."""
+def asked_for(_: Any, window: Any, vector: Any) -> Any:
+    return types.int64(window, vector), lambda *_: integer(_lines(window, vector) * LINE)
+
+
+def _lines(window: Any, vector: Any) -> int:
+    """Of the plane, which a vector of windows stands for."""
+    (_, _, down, across, _), (itemsize, lanes) = window.value, vector.value
+    return ceil(down * across * lanes * itemsize / LINE)
+
+
+@intrinsic
+def _strip(_: Any, window: Any, vector: Any, shape: Any, x: Any, further: Any, y: Any, index: Any) -> Any:
+    """A vector of columns of a plane of the output, in all rows. further: bytes from x on to what is asked for."""
     if not isinstance(window, StaticType) or not isinstance(vector, StaticType):
         return None
     R, _, down, _, _ = window.value
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, _, shape, x, y, index = arguments
+        _, _, shape, x, further, y, index = arguments
         v = Vectors(builder, *vector.value)
         H, W, P, Q, top, left, q = (builder.extract_value(shape, i) for i in range(7))
         columns = ir.VectorType(WORD, v.lanes)
-        used = below(builder, builder.sub(Q, q), v.lanes)
         row_of = _Row(v, window.value, (x, W, left, q))
+        asked = _lines(window, vector) * LINE
         last = builder.sub(H, integer(1))
 
         def row(p: Any, r: int) -> tuple[Any, Any]:
@@ -105,6 +122,9 @@ def _strip(_: Any, window: Any, vector: Any, shape: Any, x: Any, y: Any, index: 
             builder.store(first[0], value)
             builder.store(first[1], where)
         with cgutils.for_range(builder, P) as loop:
+            ahead = builder.add(builder.add(x, further), builder.mul(loop.index, integer(asked)))
+            for line in range(0, asked, LINE):
+                v.prefetch(v.at(ahead, line))
             rows = [(builder.load(value), builder.load(where)) for value, where in kept]
             rows += [row(loop.index, r) for r in range(shared, R)]
             for (value, where), old in zip(kept, rows[R - shared :], strict=True):
@@ -112,11 +132,12 @@ def _strip(_: Any, window: Any, vector: Any, shape: Any, x: Any, y: Any, index: 
                 builder.store(old[1], where)
             best, where = _first_largest(builder, rows)
             offset = builder.mul(loop.index, Q)
-            store_where(builder, used, best, builder.add(y, builder.mul(offset, integer(v.itemsize))))
-            store_where(builder, used, where, builder.add(index, builder.mul(offset, integer(4))))
+            v.store(best, builder.add(y, builder.mul(offset, integer(v.itemsize))))
+            place = builder.inttoptr(builder.add(index, builder.mul(offset, integer(4))), columns.as_pointer())
+            builder.store(where, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(window, vector, shape, *[types.int64] * 3), generate
+    return types.void(window, vector, shape, *[types.int64] * 4), generate
 
 
 class _Row:
@@ -149,17 +170,17 @@ class _Row:
             return [gather(builder, v.type, builder.add(row, offset)) for offset in offsets]
         taps: list[Any] = []
         for s in range(0, self.S, across):
-            parts = [self._load(start, s + i * v.lanes) for i in range(across)]
-            taps += [
-                chosen(builder, parts[0], parts[-1], range(i, i + across * v.lanes, across)) for i in range(across)
-            ]
-        return taps[: self.S]
+            # Where a tap is missing from the last few, the last load begins earlier, so that it ends in the row too.
+            back = max(0, s + across - self.S)
+            parts = [self._load(start, s + i * (v.lanes - back)) for i in range(across)]
+            for tap in range(across - back):
+                places = range(tap, tap + across * v.lanes, across)
+                taps.append(chosen(builder, parts[0], parts[-1], [i + back * (i >= v.lanes) for i in places]))
+        return taps
 
     def _load(self, start: Any, s: int) -> Any:
-        """Consecutive elements, those of the row that exist; the others are of windows that do not."""
-        builder, place = self.v.builder, self.v.builder.add(self.start, integer(s))
-        inside = below(builder, builder.sub(self.W, place), self.v.lanes)
-        return load_where(builder, inside, self._address(builder.add(start, place)), self.v.constant(0))
+        """Consecutive elements of a row."""
+        return self.v.load(self._address(self.v.builder.add(start, self.v.builder.add(self.start, integer(s)))))
 
     def _address(self, place: Any) -> Any:
         return self.v.builder.add(self.x, self.v.builder.mul(place, integer(self.v.itemsize)))

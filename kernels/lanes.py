@@ -1,7 +1,7 @@
-"""Vectors of which only some lanes are in use, where a row of an array does not fill them: masks, loads, stores.
+"""Lanes of vectors: counted, filled, chosen and gathered.
 
 Written into a kernel's code with an LLVM builder, as vector.py's are, for vectors of any type. Addresses are integers,
-in bytes. Where the machine has no such instruction, LLVM writes a branch for each lane.
+in bytes. Where the machine has no instruction that gathers, LLVM writes a load for each lane.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,6 @@ from llvmlite import ir
 from numba.core import cgutils
 
 WORD = ir.IntType(32)
-
-
-def below(builder: Any, count: Any, lanes: int) -> Any:
-    """The mask of the first `count` lanes, a number of the code."""
-    numbers = ir.VectorType(WORD, lanes)
-    return builder.icmp_signed("<", count_up(numbers), spread(builder, word(builder, count), lanes))
 
 
 def word(builder: Any, number: Any) -> Any:
@@ -39,23 +33,6 @@ def spread(builder: Any, number: Any, count: int) -> Any:
 def chosen(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:
     """The elements of a, then b, at these places."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(WORD, len(places)), list(places)))
-
-
-def load_where(builder: Any, mask: Any, address: Any, otherwise: Any) -> Any:
-    """Consecutive elements from `address` on in the lanes of the mask; no other memory is read."""
-    kind, item = otherwise.type, _item(otherwise.type)
-    pointer = kind.as_pointer()
-    function = ir.FunctionType(kind, [pointer, WORD, mask.type, kind])
-    load = cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.load.{_name(kind)}.p0")
-    return builder.call(load, [builder.inttoptr(address, pointer), item, mask, otherwise])
-
-
-def store_where(builder: Any, mask: Any, value: Any, address: Any) -> None:
-    """The lanes of the mask to consecutive places from `address` on; no other memory is written."""
-    pointer = value.type.as_pointer()
-    function = ir.FunctionType(ir.VoidType(), [value.type, pointer, WORD, mask.type])
-    store = cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.store.{_name(value.type)}.p0")
-    builder.call(store, [value, builder.inttoptr(address, pointer), _item(value.type), mask])
 
 
 def gather(builder: Any, kind: Any, addresses: Any) -> Any:
