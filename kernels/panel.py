@@ -40,18 +40,26 @@ def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add, soon=0, line
     n counts vectors. soon: where the `lines` begin that are needed after this product; they are asked for meanwhile.
     """
     size = vector_bytes(vector)
-    share = lines // ((n + WIDTH - 1) // WIDTH * ((k + PIECE - 1) // PIECE)) + (lines > 0)
-    for j in range(0, n, WIDTH):
-        columns, width = c + j * size, min(n - j, WIDTH)
-        panel, b_k = (b + j * size, b_row) if b_row else (b + j * size * k, width * size)
-        for begin in range(0, k, PIECE):
-            left, right, terms, adds = a + begin * a_k, panel + begin * b_k, min(PIECE, k - begin), add + begin
-            later, right_k = right + terms * b_k, b_k
-            if b_row and m >= PACKED_FROM:
+    panels, pieces = (n + WIDTH - 1) // WIDTH, (k + PIECE - 1) // PIECE
+    if b_row:
+        lines = min(lines, PIECE * a_k // LINE)
+    share = lines // (panels if b_row else panels * pieces) + (lines > 0)
+    for i in range(panels * pieces):
+        # A packed B stays for all of A, panel by panel. One that is not is read piece by piece, and A beside it, once:
+        # its k is large, and C, which they are added to, small.
+        panel, piece = (i % panels, i // panels) if b_row else (i // pieces, i % pieces)
+        j, begin = panel * WIDTH, piece * PIECE
+        width, terms = min(n - j, WIDTH), min(PIECE, k - begin)
+        first, b_k = (b + j * size, b_row) if b_row else (b + j * size * k, width * size)
+        left, right, right_k = a + begin * a_k, first + begin * b_k, b_k
+        later, after = right + terms * b_k, soon + i * share * LINE
+        if b_row:
+            later = right + width * size if panel < panels - 1 else b + (begin + terms) * b_row
+            after = (left + terms * a_k if piece < pieces - 1 else soon) + panel * share * LINE
+            if m >= PACKED_FROM:
                 right, right_k = packed(vector, right, b_k, terms, width), width * size
-            _strip(vector, width, left, a_row, a_k, right, right_k, columns, c_row, m, terms, adds, later, b_k, soon,
-                   share)  # fmt: skip
-            soon += share * LINE
+        _strip(vector, width, left, a_row, a_k, right, right_k, c + j * size, c_row, m, terms, add + begin, later, b_k,
+               after, share)  # fmt: skip
 
 
 @intrinsic
@@ -207,12 +215,14 @@ def products(
     ends = [integer(0)]
     for count, _ in asked or []:
         ends.append(builder.add(ends[-1], count))
-    with each(builder, integer(0), k) as index:
-        if asked:
-            with builder.if_then(builder.icmp_signed("<", index, ends[-1]), likely=False):
-                for (_, ask), begin, end in zip(asked, ends, ends[1:], strict=False):
-                    within = builder.icmp_unsigned("<", builder.sub(index, begin), builder.sub(end, begin))
-                    with builder.if_then(within):
-                        ask(builder.sub(index, begin))
+    most = builder.select(builder.icmp_signed("<", ends[-1], k), ends[-1], k) if asked else integer(0)
+    if asked:
+        with each(builder, integer(0), most) as index:
+            for (_, ask), begin, end in zip(asked, ends, ends[1:], strict=False):
+                within = builder.icmp_unsigned("<", builder.sub(index, begin), builder.sub(end, begin))
+                with builder.if_then(within):
+                    ask(builder.sub(index, begin))
+            step(index)
+    with each(builder, most, k) as index:
         step(index)
     return sums

@@ -20,6 +20,14 @@ from .transform import transform
 GAP = 64  # bytes between the n² matrices; without, they would all start in the same set of the cache
 
 
+def apart(row: int) -> int:
+    """Bytes from one tile to the next in a V that dU is made of, whose rows have so many.
+
+    A column of it is read down a piece of the tiles: four lines apart, or a multiple, they would share a few sets.
+    """
+    return row + LINE if row % (4 * LINE) == 0 else row
+
+
 @jit
 def forward(tile, vector, shape, x, u, b, y, scratch, spare, first, last, block):  # type: ignore[no-untyped-def]
     """y of the tiles first … last, `block` of them at a time."""
@@ -29,7 +37,7 @@ def forward(tile, vector, shape, x, u, b, y, scratch, spare, first, last, block)
         tiles = min(block, last - begin)
         v_point, m_point = tiles * C * item + GAP, tiles * K * item + GAP
         products = scratch + n * n * v_point
-        input_tiles(tile, vector, shape, x, scratch, v_point, spare, begin, tiles)
+        input_tiles(tile, vector, shape, x, scratch, v_point, C * item, spare, begin, tiles)
         multiply(vector, shape, scratch, v_point, C, u, products, m_point, K, tiles, 0, n * n)
         output_tiles(tile, vector, shape, products, m_point, b, y, spare, begin, tiles)
 
@@ -55,14 +63,14 @@ def place(number, down, across):  # type: ignore[no-untyped-def]
 
 
 @jit
-def input_tiles(tile, vector, shape, x, v, point, spare, begin, tiles):  # type: ignore[no-untyped-def]
-    """V of so many tiles from `begin` on."""
+def input_tiles(tile, vector, shape, x, v, point, row, spare, begin, tiles):  # type: ignore[no-untyped-def]
+    """V of so many tiles from `begin` on; row: bytes from one to the next."""
     H, W, C, _, _, _, _, top, left, m, _, down, across = shape
     item = item_bytes(vector)
     vectors = C * item // vector_bytes(vector)
     for t in range(tiles):
         image, i, j = place(begin + t, down, across)
-        transform("input", tile, x + image * H * W * C * item, v + t * C * item, W * C * item, C * item, point,
+        transform("input", tile, x + image * H * W * C * item, v + t * row, W * C * item, C * item, point,
                   i * m - top, j * m - left, H, W, vectors, spare, 0)  # fmt: skip
 
 
@@ -126,8 +134,8 @@ def to_dx(tile, vector, shape, dm, m_point, ut, dx, dv, spare, begin, images):  
 
 
 @jit
-def to_du(vector, shape, dm, m_point, v, v_point, du, tiles, first, last, add):  # type: ignore[no-untyped-def]
-    """The elements first … last of dU, from dM and V of so many tiles, written or added."""
+def to_du(vector, shape, dm, m_point, v, v_point, v_row, du, tiles, first, last, add):  # type: ignore[no-untyped-def]
+    """The elements first … last of dU, from dM and V of so many tiles, v_row bytes apart; written or added."""
     C, K, groups = shape[2], shape[5], shape[6]
     item = item_bytes(vector)
     rows, columns = C // groups, K // groups
@@ -136,7 +144,7 @@ def to_du(vector, shape, dm, m_point, v, v_point, du, tiles, first, last, add): 
             left, right = v + e * v_point + g * rows * item, dm + e * m_point + g * columns * item
             product = du + (e * groups + g) * rows * columns * item
             soon = v_point // LINE if g == 0 else 0
-            matmul(vector, left, item, C * item, right, K * item, product, columns * item, rows,
+            matmul(vector, left, item, v_row, right, K * item, product, columns * item, rows,
                    columns * item // vector_bytes(vector), tiles, add, v + (e + 1) * v_point, soon)  # fmt: skip
 
 

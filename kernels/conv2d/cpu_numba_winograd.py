@@ -199,8 +199,9 @@ def backward_data(
 
 def _pieces(f: _Form, images: int, itemsize: int) -> tuple[int, dict[str, int]]:
     """Images of a chunk, and the bytes of what they are worked on in, whose names are the formula's."""
-    step = _images_at_a_time(f, images, CHUNK_BYTES)
-    return step, {"V, dM": _room(f, step), "dU": f.elements * f.point, "spare": _pixels(f) * itemsize}
+    step, row = _images_at_a_time(f, images, CHUNK_BYTES), f.shape[2] * itemsize
+    wider = step * f.tiles * f.elements * (core.apart(row) - row)
+    return step, {"V, dM": _room(f, step) + wider, "dU": f.elements * f.point, "spare": _pixels(f) * itemsize}
 
 
 def _pieces_together(side: int | None, dy: Spec, x: Spec, *, w_shape: tuple[int, ...], **keywords: Any) -> Spec:
@@ -235,13 +236,13 @@ def backward_weights(
         name: workspace[end - _whole_lines(size) :][:size]
         for (name, size), end in zip(sizes.items(), ends, strict=True)
     }
-    together = max(1, LAST_BYTES // (x[0].nbytes + dy[0].nbytes))
+    together, v_row = max(1, LAST_BYTES // (x[0].nbytes + dy[0].nbytes)), core.apart(C * dy.itemsize)
     v, du, spare = (at[name].ctypes.data for name in ("V, dM", "dU", "spare"))
     at["spare"][:] = 0
     one = np.ones(1, dy.dtype)
     for i in range(0, N, step):
         images = min(step, N - i)
-        v_point, m_point = (images * f.tiles * channels * dy.itemsize + core.GAP for channels in (C, K))
+        v_point, m_point = (images * f.tiles * row + core.GAP for row in (v_row, K * dy.itemsize))
         dm = v + f.elements * v_point
 
         def transform(
@@ -252,15 +253,15 @@ def backward_weights(
                 n = min(together, hi - first)
                 to_channels_last(x[i + first : i + first + n].reshape(n, C, H * W), xs)
                 to_channels_last(dy[i + first : i + first + n].reshape(n, K, P * Q), dys)
-                to_v, to_m = (base + first * f.tiles * k * dy.itemsize for base, k in ((v, C), (dm, K)))
-                core.input_tiles(f.tile, f.vector, f.shape, xs.ctypes.data, to_v, v_point, spare, 0, n * f.tiles)
+                to_v, to_m = v + first * f.tiles * v_row, dm + first * f.tiles * K * dy.itemsize
+                core.input_tiles(f.tile, f.vector, f.shape, xs.ctypes.data, to_v, v_point, v_row, spare, 0, n * f.tiles)
                 core.gradient_tiles(f.tile, f.vector, f.shape, dys.ctypes.data, 0, to_m, m_point, spare, 0, n * f.tiles)
 
         def multiply(
             lo: int, hi: int, i: int = i, v_point: int = v_point, m_point: int = m_point, dm: int = dm
         ) -> None:
             tiles = min(step, N - i) * f.tiles
-            core.to_du(f.vector, f.shape, dm, m_point, v, v_point, du, tiles, lo, hi, i > 0)
+            core.to_du(f.vector, f.shape, dm, m_point, v, v_point, v_row, du, tiles, lo, hi, i > 0)
 
         share(images, transform)
         share(f.elements, multiply)

@@ -32,7 +32,7 @@ def forward(  # type: ignore[no-untyped-def]
     first, last = share_of(tiles, part, parts)
     v_point, m_point = tiles * C * item + GAP, tiles * K * item + GAP
     products = scratch + n * n * v_point
-    input_tiles(tile, vector, shape, x, scratch + first * C * item, v_point, spare, first, last - first)
+    input_tiles(tile, vector, shape, x, scratch + first * C * item, v_point, C * item, spare, first, last - first)
     begin, end = share_of(w.size, part, parts)
     if not all_equal(w[begin:end], kept[begin:end]):
         state[LINE] = 1

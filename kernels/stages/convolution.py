@@ -109,7 +109,7 @@ class Convolution(Stage):
             self.dv = self._bytes(arena, "dv", workers, form.v(tiles), moment)
             self.dblocks = self._array(arena, "dblocks", (workers, self.step, *form.x), moment) if form.blocks else None
         if self.filters.trained:
-            self.v = self._bytes(arena, "v", 1, form.v(self.chunk * form.tiles), moment)
+            self.v = self._bytes(arena, "v", 1, form.elements * form.kept_point(self.chunk * form.tiles), moment)
 
     def _array(self, arena: Arena, name: str, shape: tuple[int, ...], *moments: int) -> Buffer:
         return arena.buffer(f"{self.of}.{name}", shape, self.dtype).touch(*moments)
@@ -229,7 +229,7 @@ class Convolution(Stage):
             made.backward(dy, x, dx, first, images, worker)
             dy = dx
         tiles, spare = images * form.tiles, _of(self.spare, worker)
-        m_point, v_point = form.m_point(in_chunk * form.tiles), form.v_point(in_chunk * form.tiles)
+        m_point, v_point = form.m_point(in_chunk * form.tiles), form.kept_point(in_chunk * form.tiles)
         dm = self.m.address + at * form.tiles * form.y[2] * form.itemsize
         masked = self.relu and not self.tails
         y = _of(self.y, first) if masked else 0
@@ -243,22 +243,22 @@ class Convolution(Stage):
                 made_of = self.dblocks.array[worker, :images]
                 blocks.from_blocks(made_of, *form.blocks, self.dx.array[first : first + images])
         if self.filters.trained:
-            v = self.v.address + at * form.tiles * form.x[2] * form.itemsize
+            v = self.v.address + at * form.tiles * form.kept_row
             x = self._input(first, images, worker)
-            core.input_tiles(form.tile(False), form.vector, form.shape, x, v, v_point, spare, 0, tiles)
+            core.input_tiles(form.tile(False), form.vector, form.shape, x, v, v_point, form.kept_row, spare, 0, tiles)
 
     def _weights(self, turn: int, begin: int, images: int) -> None:
         """Some elements of dU, and in the first turn db, from a chunk."""
         form, filters, tiles = self.form, self.filters, images * self.form.tiles
-        m_point, v_point, add = form.m_point(tiles), form.v_point(tiles), int(begin > 0)
+        m_point, v_point, add = form.m_point(tiles), form.kept_point(tiles), int(begin > 0)
         if turn == 0:
             core.to_db(
                 form.vector, form.shape, self.m.address, m_point, filters.one.address, filters.db.address, tiles, add
             )
         first, last = (number * form.elements // TURNS for number in (turn, turn + 1))
         core.to_du(
-            form.vector, form.shape, self.m.address, m_point, self.v.address, v_point, filters.du.address, tiles, first,
-            last, add,
+            form.vector, form.shape, self.m.address, m_point, self.v.address, v_point, form.kept_row,
+            filters.du.address, tiles, first, last, add,
         )  # fmt: skip
 
 

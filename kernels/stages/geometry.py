@@ -9,7 +9,7 @@ from alexnet_np.layers import Conv2d
 from alexnet_np.ops.windows import output_size, pair, sides
 from alexnet_np.plan.arena import Buffer
 
-from ..conv2d.channels_last import GAP
+from ..conv2d.channels_last import GAP, apart
 from ..conv2d.tiles import TILES, best
 from ..static import Static
 from ..vector import REGISTER_BYTES, lanes
@@ -60,6 +60,15 @@ class Geometry(NamedTuple):
     def v(self, tiles: int) -> int:
         """Bytes of V for so many tiles."""
         return self.elements * self.v_point(tiles)
+
+    @property
+    def kept_row(self) -> int:
+        """Bytes from one tile to the next in the V that dU is made of."""
+        return apart(self.x[2] * self.itemsize)
+
+    def kept_point(self, tiles: int) -> int:
+        """Bytes from one element's matrix to the next in it."""
+        return tiles * self.kept_row + GAP
 
     def m_(self, tiles: int) -> int:
         """Bytes of M."""
