@@ -5,7 +5,7 @@ of LLVM code: a function marked @intrinsic that takes a Static and addresses. `V
 with. Addresses are integers, in bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -134,16 +134,16 @@ def integer(value: int) -> Any:
 
 
 @contextmanager
-def each(builder: Any, begin: Any, end: Any) -> Iterator[Any]:
-    """for index in range(begin, end), as code that LLVM is told not to unroll: a body that fills the registers gains
-    nothing from it, and takes several times as long to compile."""
+def each(builder: Any, begin: Any, end: Any, by: int = 1) -> Iterator[Any]:
+    """for index in range(begin, end, by), as code that LLVM is told not to unroll: a body that fills the registers
+    gains nothing from it, and takes several times as long to compile."""
     before, looped, after = builder.block, builder.append_basic_block("each"), builder.append_basic_block("after")
     builder.cbranch(builder.icmp_signed("<", begin, end), looped, after)
     builder.position_at_end(looped)
     index = builder.phi(INT)
     index.add_incoming(begin, before)
     yield index
-    following = builder.add(index, integer(1), flags=["nsw"])
+    following = builder.add(index, integer(by), flags=["nsw"])
     index.add_incoming(following, builder.block)
     again = builder.cbranch(builder.icmp_signed("<", following, end), looped, after)
     hint = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
@@ -151,3 +151,14 @@ def each(builder: Any, begin: Any, end: Any) -> Iterator[Any]:
     loop.operands = [loop, hint]  # a loop's metadata names itself first, so that no two loops share one
     again.set_metadata("llvm.loop", loop)
     builder.position_at_end(after)
+
+
+def unrolled(builder: Any, begin: Any, end: Any, step: Callable[[Any], None], times: int) -> None:
+    """step(index) for index in range(begin, end), so many `times` in a round: a processor foresees where a loop ends
+    if its rounds are few."""
+    whole = builder.add(begin, builder.mul(builder.sdiv(builder.sub(end, begin), integer(times)), integer(times)))
+    with each(builder, begin, whole, times) as first:
+        for i in range(times):
+            step(builder.add(first, integer(i)))
+    with each(builder, whole, end) as index:
+        step(index)

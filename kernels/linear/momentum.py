@@ -15,11 +15,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..compiled import jit
-from ..panel import LINE, ROWS, WIDTH, by_rows, by_width, item_bytes, products, vector_bytes, zero
+from ..panel import AT_ONCE, LINE, ROWS, WIDTH, by_rows, by_width, item_bytes, products, vector_bytes, zero
 from ..static import StaticType
-from ..vector import Vectors, each, integer
+from ..vector import REGISTER_BYTES, Vectors, integer, unrolled
 
-BLOCK = 8 * ROWS  # rows of w that a panel of x, once it is in the first cache, is used for
+# Rows of w that a panel of x, once it is in the first cache, is used for. A panel of AVX2 is narrow and soon there
+# again: there the next tile of w is the one beside, which the processor fetches by itself, and the rows of a block,
+# that are often a power of two apart and so in one set of the cache, are few.
+BLOCK = (8 if REGISTER_BYTES == 64 else 1) * ROWS
 
 
 @jit
@@ -104,7 +107,8 @@ def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v:
         def to_dx(first: Any, rows: int) -> None:
             tile = [[vectors.load(builder.add(w, place)) for place in of_row] for of_row in places(first, rows)]
             left = numbers(first)
-            with each(builder, integer(0), N) as index:
+
+            def image(index: Any) -> None:
                 of_image = builder.add(left, builder.mul(index, integer(ROWS * item)))
                 factors = [vectors.splat(vectors.at(of_image, i * item)) for i in range(rows)]
                 for j in range(columns):
@@ -113,6 +117,8 @@ def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v:
                     for i in range(rows):
                         total = vectors.fma(factors[i], tile[i][j], total)
                     vectors.store(total, target)
+
+            unrolled(builder, integer(0), N, image, AT_ONCE)
 
         def step(first: Any, rows: int) -> None:
             def ask(number: Any) -> None:
@@ -123,7 +129,7 @@ def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v:
                     vectors.prefetch_to_write(vectors.at(builder.add(base, builder.add(beside, line)), wide))
 
             sums = products(vectors, rows, columns, (numbers(first), integer(item), integer(ROWS * item)),
-                            (x, integer(wide)), N, [(integer(rows * lines), ask)])  # fmt: skip
+                            (x, integer(wide)), N, [(integer(rows * lines), ask)] if BLOCK > ROWS else [])  # fmt: skip
             for i, of_row in enumerate(places(first, rows)):
                 for j, place in enumerate(of_row):
                     at_w, at_v = builder.add(w, place), builder.add(v, place)

@@ -22,6 +22,7 @@ from ..static import StaticType
 from ..vector import INT, Vectors, integer
 
 CACHED = 1 << 15  # bytes of a piece of a panel of xᵀ
+BLOCK = 8 * ROWS  # rows of w that a piece of a panel, once it is in the first cache, is used for
 SUMS = 8  # of one row, so that an addition need not wait for the one before
 AHEAD = 1 << 11  # bytes: what arrives while the memory answers
 

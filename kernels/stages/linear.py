@@ -96,7 +96,7 @@ class LinearStage(LayerStage):
         def rows(lo: int, hi: int) -> None:
             streamed.forward(
                 vector, self.packed.address, self.weight.ctypes.data, self.bias, y, lo * ROWS, min(hi * ROWS, K),
-                np.empty((momentum.BLOCK, wide), x.dtype), N, C, piece, self.least_y, self.factor,
+                np.empty((streamed.BLOCK, wide), x.dtype), N, C, piece, self.least_y, self.factor,
             )  # fmt: skip
 
         return [(ceil(C / piece), pack, 1), (ceil(K / ROWS), rows, self.least)]
