@@ -20,6 +20,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from ..panel import LINE
 from ..static import StaticType
 from ..vector import Vectors, each, integer
 from .tiles import matrices
@@ -104,10 +105,10 @@ def transform(
 
             near = [[builder.add(place, offset) for place in row] for row in window]
             sources = near if form.from_map else far(source, of)
-            if name in ("dw", "dx"):  # n² streams are more than a processor follows by itself
+            if not form.from_map:  # n² streams are more than a processor follows by itself
                 for row in sources:
                     for place in row:
-                        v.prefetch(v.at(place, v.bytes))
+                        v.prefetch(v.at(place, LINE))
             X = [[v.load(place) for place in row] for row in sources]
             if masks is not None:
                 X = [
