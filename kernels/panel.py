@@ -24,7 +24,7 @@ from .vector import INT, REGISTER_BYTES, Vectors, each, integer, unrolled
 
 Ask = Callable[[Any], None]  # writes the code that asks for memory in a step
 ROWS = 6  # of C in registers
-AT_ONCE = 4  # terms in a round of the loop
+AT_ONCE = 4  # terms in a round of the loop over k, where all ROWS are there
 LINE = 64  # bytes that a cache loads at once
 WIDTH = 4 if REGISTER_BYTES == 64 else 2  # vectors in a row of them, a panel: AVX-512 has 32 registers, others 16
 # Terms that are summed in registers before they are added to C. Sums of sums: in one chain the rounding of 384 terms
@@ -224,5 +224,5 @@ def products(
                 with builder.if_then(within):
                     ask(builder.sub(index, begin))
             step(index)
-    unrolled(builder, most, k, step, AT_ONCE)
+    unrolled(builder, most, k, step, AT_ONCE if rows == ROWS else 1)
     return sums

@@ -156,9 +156,11 @@ def each(builder: Any, begin: Any, end: Any, by: int = 1) -> Iterator[Any]:
 def unrolled(builder: Any, begin: Any, end: Any, step: Callable[[Any], None], times: int) -> None:
     """step(index) for index in range(begin, end), so many `times` in a round: a processor foresees where a loop ends
     if its rounds are few."""
-    whole = builder.add(begin, builder.mul(builder.sdiv(builder.sub(end, begin), integer(times)), integer(times)))
-    with each(builder, begin, whole, times) as first:
-        for i in range(times):
-            step(builder.add(first, integer(i)))
-    with each(builder, whole, end) as index:
+    if times > 1:
+        whole = builder.add(begin, builder.mul(builder.sdiv(builder.sub(end, begin), integer(times)), integer(times)))
+        with each(builder, begin, whole, times) as first:
+            for i in range(times):
+                step(builder.add(first, integer(i)))
+        begin = whole
+    with each(builder, begin, end) as index:
         step(index)

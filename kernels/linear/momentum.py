@@ -118,7 +118,7 @@ def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v:
                         total = vectors.fma(factors[i], tile[i][j], total)
                     vectors.store(total, target)
 
-            unrolled(builder, integer(0), N, image, AT_ONCE)
+            unrolled(builder, integer(0), N, image, AT_ONCE if rows == ROWS else 1)
 
         def step(first: Any, rows: int) -> None:
             def ask(number: Any) -> None:
@@ -128,16 +128,20 @@ def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v:
                 for base in (w, v):
                     vectors.prefetch_to_write(vectors.at(builder.add(base, builder.add(beside, line)), wide))
 
+            tile = [(i, j, place) for i, of_row in enumerate(places(first, rows)) for j, place in enumerate(of_row)]
+            # Read long before they are written, and v written first: rows of w and v that lie in one set of the cache
+            # would drive each other out of it between a load and its store.
+            weights = [vectors.load(builder.add(w, place)) for _, _, place in tile]
             sums = products(vectors, rows, columns, (numbers(first), integer(item), integer(ROWS * item)),
                             (x, integer(wide)), N, [(integer(rows * lines), ask)] if BLOCK > ROWS else [])  # fmt: skip
-            for i, of_row in enumerate(places(first, rows)):
-                for j, place in enumerate(of_row):
-                    at_w, at_v = builder.add(w, place), builder.add(v, place)
-                    weight = vectors.load(at_w)
-                    change = vectors.fma(decay, weight, builder.load(sums[i][j]))
-                    speed = vectors.fma(down, change, builder.fmul(momentum, vectors.load(at_v)))
-                    vectors.store(speed, at_v)
-                    vectors.store(builder.fadd(weight, speed), at_w)
+            speeds: list[Any] = []
+            for weight, (i, j, place) in zip(weights, tile, strict=True):
+                change = vectors.fma(decay, weight, builder.load(sums[i][j]))
+                at_v = builder.add(v, place)
+                speeds.append(vectors.fma(down, change, builder.fmul(momentum, vectors.load(at_v))))
+                vectors.store(speeds[-1], at_v)
+            for weight, speed, (_, _, place) in zip(weights, speeds, tile, strict=True):
+                vectors.store(builder.fadd(weight, speed), builder.add(w, place))
 
         with builder.if_then(builder.icmp_signed("!=", dx, integer(0))):
             by_rows(builder, m, to_dx)

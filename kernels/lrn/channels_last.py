@@ -127,8 +127,10 @@ def _terms(
         with cgutils.for_range(builder, vectors) as loop:
             offset = builder.mul(loop.index, integer(v.bytes))
             s, power = _scale(v, x, offset, mask, bytes_, size, k, a)
-            direct = builder.fdiv(v.load(builder.add(dy, offset)), power)
-            term = builder.fdiv(builder.fmul(direct, v.load(builder.add(x, offset))), s)
+            # One division for both: it takes longer than all the rest but the roots.
+            term = builder.fdiv(v.load(builder.add(dy, offset)), builder.fmul(s, power))
+            direct = builder.fmul(s, term)
+            term = builder.fmul(term, v.load(builder.add(x, offset)))
             v.store(direct, builder.add(dx, offset))
             v.store(term, builder.add(t, offset))
         return ir.Constant(ir.IntType(8).as_pointer(), None)
