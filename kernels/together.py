@@ -51,6 +51,12 @@ def wait(state, parts):  # type: ignore[no-untyped-def]
     _arrive(state.ctypes.data, parts)
 
 
+@jit
+def share_of(n, part, parts):  # type: ignore[no-untyped-def]
+    """Where this part of range(n) begins and ends."""
+    return n * part // parts, n * (part + 1) // parts
+
+
 @intrinsic
 def _arrive(_: Any, address: Any, parts: Any) -> Any:
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:

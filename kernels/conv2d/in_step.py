@@ -3,25 +3,26 @@
 Math     as channels_last.forward
 Shapes   as there; V and M of all tiles at once
 Threads  all: each has rows of blocks, then some tiles, then some of the n² products, then some tiles
-Traffic  U once. The filters that it was made of once more, and twice, to see whether they are still the same
+Traffic  U once. The filters that it was made of once more, to see whether they are still the same
 Change   against a thread for each image: one image is done in the time of a part of it, and of three barriers
 """
 
 from ..compiled import jit
+from ..fingerprint import same
 from ..panel import item_bytes
-from ..together import LINE, wait
+from ..together import LINE, share_of, wait
 from .blocks import to_blocks
 from .channels_last import GAP, input_tiles, multiply, output_tiles
 
 
 @jit
 def forward(  # type: ignore[no-untyped-def]
-    part, parts, state, tile, vector, shape, images, block, blocks, x, u, b, y, scratch, spare, tiles, w, kept
+    part, parts, state, tile, vector, shape, images, block, blocks, x, u, b, y, scratch, spare, tiles, w, prints
 ):
-    """This part's share of y; whether there is none, and the flag in `state` raised, since w and kept are not the same.
+    """This part's share of y; whether there is none, and the flag in `state` raised, since w has other fingerprints.
 
     state: of a Barrier. images: array; where block = (s, top, left) has s > 0 its blocks are made first, in the array
-    `blocks`, whose address x then is. w, kept: flat arrays of unsigned integers. The others as in channels_last.py.
+    `blocks`, whose address x then is. w, prints: flat, as for fingerprint.same. The others as in channels_last.py.
     """
     _, _, C, _, _, K, _, _, _, _, n, _, _ = shape
     item = item_bytes(vector)
@@ -33,8 +34,8 @@ def forward(  # type: ignore[no-untyped-def]
     v_point, m_point = tiles * C * item + GAP, tiles * K * item + GAP
     products = scratch + n * n * v_point
     input_tiles(tile, vector, shape, x, scratch + first * C * item, v_point, C * item, spare, first, last - first)
-    begin, end = share_of(w.size, part, parts)
-    if not all_equal(w[begin:end], kept[begin:end]):
+    begin, end = share_of(prints.size, part, parts)
+    if not same(w, begin, end, prints):
         state[LINE] = 1
     wait(state, parts)
     if state[LINE]:
@@ -44,18 +45,3 @@ def forward(  # type: ignore[no-untyped-def]
     wait(state, parts)
     output_tiles(tile, vector, shape, products + first * K * item, m_point, b, y, spare, first, last - first)
     return False
-
-
-@jit
-def share_of(n, part, parts):  # type: ignore[no-untyped-def]
-    """Where this part of range(n) begins and ends."""
-    return n * part // parts, n * (part + 1) // parts
-
-
-@jit
-def all_equal(a, b):  # type: ignore[no-untyped-def]
-    """Whether two arrays of the same size have the same numbers. Without a way out, so that it is vectorised."""
-    different = a.dtype.type(0)
-    for i in range(a.size):
-        different |= a[i] ^ b[i]
-    return different == 0

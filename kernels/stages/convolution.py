@@ -21,6 +21,8 @@ from alexnet_np.plan.stage import Moments, Stage, Step
 
 from ..conv2d import blocks, in_step
 from ..conv2d import channels_last as core
+from ..fingerprint import PIECES
+from ..together import share_of
 from .few import Few
 from .filters import Filters
 from .geometry import Geometry
@@ -159,7 +161,7 @@ class Convolution(Stage):
         rest = (
             form.tile(self.relu), form.vector, form.shape, given, form.blocks or (0, 0, 0), blocks, x,
             self.filters.u.address, self._bias, places[0], _of(self.scratch, 0), _of(self.spare, 0),
-            images * form.tiles, *self.filters.bits(compare),
+            images * form.tiles, self.filters.bits(), self.filters.prints[: PIECES if compare else 0],
         )  # fmt: skip
         zeros = self.spare.array[0]
 
@@ -273,4 +275,4 @@ def _bytes_of(buffer: Buffer) -> int:
 
 
 def _tail_step(forward: Any, x: int, y: int, first: int, rows: int, part: int, parts: int) -> None:
-    forward(x, y, first, *in_step.share_of(rows, part, parts))
+    forward(x, y, first, *share_of(rows, part, parts))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from math import ceil, prod
 from typing import Any
 
+import numpy as np
+
 from alexnet_np.backend import Array
 from alexnet_np.layers import Conv2d
 from alexnet_np.operation import Spec
@@ -14,11 +16,10 @@ from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.stage import Moments
 
 from ..conv2d import blocks, winograd_weights
-from ..conv2d.in_step import all_equal
+from ..fingerprint import PIECES, same, take
 from .geometry import Geometry
 
 AT_A_TIME = 8
-COMPARED = 1 << 16  # numbers that are worth a thread
 END = 1 << 30  # a moment after all others: U stays from one prediction to the next
 
 
@@ -33,7 +34,7 @@ class Filters:
         self.name, self.conv, self.form, self.dtype, self.sgd = name, conv, form, dtype, sgd
         self.trained = sgd is not None and f"{name}.weight" in sgd.velocity
         self.tile, self.point = form.tile(False), prod(form.u_shape[1:]) * form.itemsize
-        self.kept: Buffer | None = None
+        self.prints: Array = np.zeros(PIECES, np.uint64)
         self.fresh = False
 
     def reserve(self, arena: Arena, moments: Moments, workers: int, transposed: bool) -> None:
@@ -47,9 +48,9 @@ class Filters:
         if self.conv.shapes["weight"] != for_cores:
             self.in_blocks = array("filters", for_cores, *moments.all)
         self.taps = array("taps", (workers, form.r**2, form.vector.value[1]), *moments.all)
+        self.predicts = backward is None
         if backward is None:
             self.u.touch(0, END)
-            self.kept = array("kept", self.conv.shapes["weight"], 0, END)
             return
         if transposed:
             self.ut = array("ut", form.u_shape, backward)
@@ -66,24 +67,23 @@ class Filters:
     def to_u(self) -> None:
         """U of the filters as they are now."""
         self._transform(self.u, winograd_weights.to_u, self.form.x[2])
-        if self.kept is not None:
-            self.kept.array[...], self.fresh = self.conv.params["weight"], True
+        if self.predicts:
+            w = self.bits()
+            share(PIECES, lambda lo, hi: take(w, lo, hi, self.prints))
+            self.fresh = True
 
     def unchanged(self) -> bool:
         """Whether U is of the filters as they are now. It is not until it has been made for predictions."""
         if not self.fresh:
             return False
-        w, kept = self.bits()
-        equal: list[bool] = []
-        share(w.size, lambda lo, hi: equal.append(all_equal(w[lo:hi], kept[lo:hi])), least=COMPARED)
-        return all(equal)
+        w, parts = self.bits(), list[bool]()
+        share(PIECES, lambda lo, hi: parts.append(same(w, lo, hi, self.prints)))
+        return all(parts)
 
-    def bits(self, all_: bool = True) -> tuple[Array, Array]:
-        """The filters now, and those that U was made of for predictions: flat, as unsigned integers; all or none."""
+    def bits(self) -> Array:
+        """The filters now: flat, as unsigned integers."""
         w = self.conv.params["weight"]
-        kept = self.kept.array if self.kept is not None and all_ else w
-        now, then = (array.reshape(-1).view(f"u{w.itemsize}") for array in (w, kept))
-        return (now, then) if all_ else (now[:0], then[:0])
+        return w.reshape(-1).view(f"u{w.itemsize}")
 
     def prepare_backward(self) -> None:
         """What it multiplies by."""
