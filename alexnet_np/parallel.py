@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
 from itertools import pairwise
+from math import ceil
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any
@@ -20,6 +21,8 @@ from .placement import Placement
 
 Body = Callable[[int, int], Any]
 Job = tuple[Callable[[], Any], "SimpleQueue[BaseException | None]"]
+
+TURNS = 4  # of each thread in `deal`, if all are as fast
 
 _lock = Lock()
 _chosen: int | None = None
@@ -124,6 +127,16 @@ def spread(n: int, body: Callable[[int, int], Any]) -> None:
                 body(worker, item)
 
     share(min(threads(), n), work)
+
+
+def deal(n: int, body: Body, *, least: int = 1) -> None:
+    """Run body(lo, hi) over contiguous parts of range(n), some for each thread, which takes the next when it is done
+    with one: for work that takes long, of which a thread that something keeps from its CPU should do less than another.
+
+    least: the smallest part that is worth a thread. Raises what `share` raises.
+    """
+    some = max(least, n // (TURNS * threads()))
+    spread(ceil(n / some), lambda _, turn: body(turn * some, min(n, (turn + 1) * some)))
 
 
 def _run(parts: Sequence[Callable[[], Any]], give_up: Callable[[], object] | None = None) -> None:

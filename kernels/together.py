@@ -1,4 +1,5 @@
-"""A barrier for threads that go through the phases of one piece of work side by side, in compiled code.
+"""A barrier for threads that go through the phases of one piece of work side by side, in compiled code; and `turn`,
+which deals them the work of a phase.
 
 To `share` each phase would wake a thread each time, which takes longer than many a phase of a single image. The threads
 that wait compute nothing useful, but only for as long as the others are behind. After a while they offer their CPU to
@@ -15,11 +16,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from alexnet_np.backend import Array
+from alexnet_np.parallel import threads
 
 from .compiled import jit
 from .vector import INT, integer
 
 WORD = ir.IntType(32)
+COUNTERS = 2
+TURNS = 4  # of each thread in a loop, if all are as fast
 LINE = 8  # int64s: what threads look at all the time has a line of the cache to itself
 GIVEN_UP = 1 << 62  # arrivals: more than there will ever be
 PATIENCE, LONG = 1 << 12, 1 << 11  # looks before a CPU is offered, and offers, of half a microsecond, before sleep
@@ -27,12 +31,18 @@ NAP = 50  # microseconds
 
 
 class Barrier:
-    """`state` is what compiled code gets: [0] counts arrivals, [LINE] is for the threads to raise a flag in."""
+    """`state` is what compiled code gets: [0] counts arrivals, [LINE] is for the threads to raise a flag in; the rest
+    counts the turns that were taken, and from where each thread counts them."""
 
     def __init__(self) -> None:
-        self.state: Array = np.zeros(2 * LINE, np.int64)
+        self.state: Array = np.zeros(0, np.int64)
+        self.reset()
 
     def reset(self) -> None:
+        """To be called before all that goes by it: for as many threads as there are now, and none has arrived."""
+        size = (2 + COUNTERS + threads()) * LINE
+        if self.state.size < size:
+            self.state = np.zeros(size, np.int64)
         self.state[:] = 0
 
     @property
@@ -52,9 +62,36 @@ def wait(state, parts):  # type: ignore[no-untyped-def]
 
 
 @jit
+def turn(state, counter, part, parts, n, least):  # type: ignore[no-untyped-def]
+    """What this part is to do next of range(n), as (begin, end): each asks for a turn when it is done with one.
+
+    So a thread that something keeps from its CPU does less. (0, 0): there is no more; one asks no further. least: the
+    smallest turn. counter: which of COUNTERS; of two loops that no `wait` divides, each needs one of its own, since
+    another part may still be in the first.
+    """
+    some = max(least, n // (TURNS * parts))
+    number, base = (n + some - 1) // some, (2 + COUNTERS + part) * LINE + counter
+    mine = _add_one(state.ctypes.data + (2 + counter) * LINE * 8) - state[base]
+    if 0 <= mine < number:  # below 0 only if a part has failed, which then asks for no more
+        return mine * some, min(n, (mine + 1) * some)
+    state[base] += number + parts  # each part has asked for one more than there were
+    return 0, 0
+
+
+@jit
 def share_of(n, part, parts):  # type: ignore[no-untyped-def]
     """Where this part of range(n) begins and ends."""
     return n * part // parts, n * (part + 1) // parts
+
+
+@intrinsic
+def _add_one(_: Any, address: Any) -> Any:
+    """The int64 at an address before one was added, as one step."""
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", builder.inttoptr(arguments[0], INT.as_pointer()), integer(1), "monotonic")
+
+    return types.int64(types.int64), generate
 
 
 @intrinsic

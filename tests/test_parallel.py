@@ -11,8 +11,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import alexnet_np as anp
-from alexnet_np.kernels.together import Barrier, wait
-from alexnet_np.parallel import share, together
+from alexnet_np.kernels.together import Barrier, turn, wait
+from alexnet_np.parallel import deal, share, together
 
 
 def blas_threads() -> set[int]:
@@ -232,6 +232,70 @@ def test_a_barrier_lets_nobody_pass_early() -> None:
 
     together(body, barrier.give_up)
     assert count.tolist() == [200] * 3
+
+
+@pytest.mark.parametrize(("n", "least"), [(0, 1), (1, 1), (7, 3), (100, 1), (1000, 900)])
+def test_turns_cover_each_range_once(n: int, least: int) -> None:
+    """Of loop after loop, where no wait divides two that count apart."""
+    anp.set_threads(3)
+    barrier = Barrier()
+    taken: dict[tuple[int, int], list[tuple[int, int]]] = {(loop, of): [] for loop in range(20) for of in range(2)}
+
+    def body(part: int, parts: int) -> None:
+        for (_, counter), some in taken.items():
+            lo, hi = turn(barrier.state, counter, part, parts, n, least)
+            while lo < hi:
+                some.append((lo, hi))
+                lo, hi = turn(barrier.state, counter, part, parts, n, least)
+            if counter:
+                wait(barrier.state, parts)
+
+    together(body, barrier.give_up)
+    for some in taken.values():
+        assert [i for lo, hi in sorted(some) for i in range(lo, hi)] == list(range(n))
+
+
+def test_who_is_kept_from_a_turn_leaves_the_others_to_the_rest() -> None:
+    anp.set_threads(2)
+    barrier, done, all_others = Barrier(), [], threading.Event()
+
+    def work(lo: int, hi: int) -> None:
+        if lo == 0:
+            assert all_others.wait(timeout=60)
+        done.extend(range(lo, hi))
+        if len(done) == 70:
+            all_others.set()
+
+    def body(part: int, parts: int) -> None:
+        lo, hi = turn(barrier.state, 0, part, parts, 80, 10)
+        while lo < hi:
+            work(lo, hi)
+            lo, hi = turn(barrier.state, 0, part, parts, 80, 10)
+
+    for run in (lambda: together(body, barrier.give_up), lambda: deal(80, work, least=10)):
+        run()
+        assert sorted(done) == list(range(80))
+        done.clear()
+        all_others.clear()
+
+
+def test_a_part_that_fails_leaves_no_turn_outside_the_range() -> None:
+    anp.set_threads(2)
+    barrier, seen = Barrier(), []
+
+    def body(part: int, parts: int) -> None:
+        for _ in range(5):
+            lo, hi = turn(barrier.state, 0, part, parts, 10, 1)
+            while lo < hi:
+                if part:
+                    raise MemoryError("no room")
+                seen.append((lo, hi))
+                lo, hi = turn(barrier.state, 0, part, parts, 10, 1)
+            wait(barrier.state, parts)
+
+    with pytest.raises(MemoryError, match="no room"):
+        together(body, barrier.give_up)
+    assert all(0 <= lo < hi <= 10 for lo, hi in seen)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be kept off a CPU here")

@@ -29,6 +29,7 @@ class Few:
 
     def run(self, stages: Sequence[Stage], compare: bool) -> None:
         """y of the last stage, by steps. compare: whether weights are looked at, if they were changed."""
+        self.barrier.reset()
         steps: list[Step] = [step for stage in stages for step in stage.steps(self.barrier.state, compare)]
 
         def body(part: int, parts: int) -> None:
@@ -38,7 +39,6 @@ class Few:
                 if step(part, parts):
                     return
 
-        self.barrier.reset()
         together(body, self.barrier.give_up)
         if self.barrier.flag:
             for stage in stages:

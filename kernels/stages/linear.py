@@ -10,7 +10,7 @@ from alexnet_np.backend import Array
 from alexnet_np.layers import Dropout, Layer, ReLU
 from alexnet_np.operation import Spec
 from alexnet_np.ops import sgd_momentum_
-from alexnet_np.parallel import Body, share
+from alexnet_np.parallel import Body, deal, share
 from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.layer_stage import LayerStage
@@ -19,6 +19,7 @@ from alexnet_np.plan.stage import Moments, Step
 from ..linear import momentum, streamed
 from ..panel import ROWS, WIDTH
 from ..static import Static
+from ..together import turn
 from ..vector import lanes
 
 LEAST_WORK = 1 << 20  # multiplications that are worth a thread
@@ -76,10 +77,10 @@ class LinearStage(LayerStage):
 
     def forward(self, train: bool) -> None:
         for n, body, least in self._work():
-            share(n, body, least=least)
+            deal(n, body, least=least)
 
     def steps(self, state: Array, compare: bool) -> list[Step]:
-        return [partial(_part_of, *each) for each in self._work()]
+        return [partial(_turns_of, state, *each) for each in self._work()]
 
     def _work(self) -> list[tuple[int, Body, int]]:
         """What a forward does, in order: how many things, body(lo, hi) for some, how many are worth a thread."""
@@ -144,11 +145,12 @@ class LinearStage(LayerStage):
             if self.dx:
                 momentum.unpack_columns(self.dcolumns.array, self.lanes, lo, hi, self.dx.array)
 
-        share(panels, part, least=ceil(LEAST_WORK / (K * N * WIDTH * self.lanes)))
+        deal(panels, part, least=ceil(LEAST_WORK / (K * N * WIDTH * self.lanes)))
 
 
-def _part_of(n: int, body: Body, least: int, part: int, parts: int) -> None:
-    """This part of range(n), as `share` would divide it."""
-    parts = min(parts, max(1, n // least))
-    if part < parts:
-        body(part * n // parts, (part + 1) * n // parts)
+def _turns_of(state: Array, n: int, body: Body, least: int, part: int, parts: int) -> None:
+    """This part's turns of range(n)."""
+    lo, hi = turn(state, 0, part, parts, n, least)
+    while lo < hi:
+        body(lo, hi)
+        lo, hi = turn(state, 0, part, parts, n, least)
