@@ -308,6 +308,7 @@ def bench(
     peers: bool = True,
     out: Path | None = None,
     resume: Path | None = None,
+    again: float = 0.0,
     table: Path | None = None,
     compare: tuple[Path, Path] | None = None,
 ) -> None:
@@ -326,6 +327,8 @@ def bench(
         peers: whether PyTorch takes part
         out: the record to write, pictures beside it; a name with machine and date in benchmarks/results unless given
         resume: go on with this record of this machine; rows that it has stay as they are
+        again: but for those whose roofs stayed below this share of the record's highest, since others used the machine;
+            of both measurements the one with the higher roofs is kept
         table: show this record, and time nothing
         compare: two records: what is the SAME, FASTER, SLOWER or UNCLEAR in the second
     """
@@ -339,7 +342,7 @@ def bench(
     elif compare:
         command.show_comparison(*compare)
     elif not files:
-        command.measure(wanted, out, resume)
+        command.measure(wanted, out, resume, again)
     elif not command.show_kernels(files, wanted):
         raise SystemExit(1)
 

@@ -79,10 +79,12 @@ def rows(wanted: Wanted, done: Container[str] = ()) -> Iterator[Row]:
                     yield operation_row(variant, batch, call, **how)
 
 
-def run(wanted: Wanted, out: Path, tell: Callable[[Row], None], resume: bool = False) -> Record:
+def run(wanted: Wanted, out: Path, tell: Callable[[Row], None], resume: bool = False, again: float = 0) -> Record:
     """Measure everything, writing the record after each row, so that an interrupted benchmark keeps what it has.
 
     resume: go on with the record that is there: what it has is not measured again.
+    again: but for rows whose roofs stayed below this share of the record's highest, as where others use the machine. Of
+        both measurements of a row the one with the higher roofs is kept, whatever became of the row itself.
     Raises OSError where `out` cannot be written or, to resume, read, and ValueError for a record of another machine,
     of other versions or of another number of threads.
     """
@@ -90,9 +92,10 @@ def run(wanted: Wanted, out: Path, tell: Callable[[Row], None], resume: bool = F
     if resume:
         record = _continued(read(out), record, out)
     commit = machine.commit()
-    for row in rows(wanted, {row.name for row in record.rows}):
+    done = {row.name for row, near in zip(record.rows, record.calm(), strict=True) if near >= again}
+    for row in rows(wanted, done):
         row.commit = commit
-        record.rows.append(row)
+        record.keep(row)
         record.write(out)
         tell(row)
     if not record.rows:

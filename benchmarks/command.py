@@ -14,10 +14,10 @@ from .record import Row
 VERDICT_STYLES = {"FASTER": "green", "SLOWER": "bold red", "UNCLEAR": "yellow"}
 
 
-def measure(wanted: bench.Wanted, out: Path | None, resume: Path | None) -> None:
+def measure(wanted: bench.Wanted, out: Path | None, resume: Path | None, again: float) -> None:
     """Time what is wanted, row by row, and write record and pictures."""
     path = resume or out or bench.default_path()
-    made = bench.run(wanted, path, _show_row, resume is not None)
+    made = bench.run(wanted, path, _show_row, resume is not None, again)
     say(f"wrote {path} and {', '.join(str(picture) for picture in plots.draw(made, path))}")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from alexnet_np.operation import Cost
 from alexnet_np.whole_files import replace_whole
 
-from .roofs import Roofs
+from .roofs import LARGEST, Roofs
 
 FORMAT = 1
 
@@ -122,6 +122,28 @@ class Record:
 
     def of(self, *kinds: str) -> Iterator[Row]:
         return (row for row in self.rows if row.kind in kinds)
+
+    def calm(self) -> list[float]:
+        """How near each row's roofs were to the highest of all rows: below 1 where others used the machine meanwhile.
+
+        The product is the same in every row; the copy is in those that move as many bytes as it ever does.
+        """
+        gemm = np.array([np.median(row.roofs.gemm) for row in self.rows])
+        copy = np.array([np.median(row.roofs.copy) if row.bytes >= LARGEST else 0 for row in self.rows])
+        near = gemm / gemm.max(initial=0)
+        comparable = copy > 0
+        near[comparable] = np.minimum(near[comparable], copy[comparable] / copy.max(initial=0))
+        return [float(share) for share in near]
+
+    def keep(self, row: Row) -> None:
+        """Add a row, or put it in place of the one of its name if its minutes were calmer."""
+        for i, other in enumerate(self.rows):
+            if other.name == row.name:
+                near = replace(self, rows=[*self.rows, row]).calm()
+                if near[-1] > near[i]:
+                    self.rows[i] = row
+                return
+        self.rows.append(row)
 
     def write(self, path: Path) -> None:
         """Raises OSError where the file cannot be written."""

@@ -25,7 +25,8 @@ from .lanes import WORD, chosen, count_up, spread
 from .static import Static
 from .vector import INT, REGISTER_BYTES, Vectors, integer
 
-BLOCKS = REGISTER_BYTES // 8  # in a group, a lane of 64 bits for each
+CHAINS = 2  # of rounds at a time: in one, each instruction would wait for the one before
+BLOCKS = CHAINS * REGISTER_BYTES // 8  # in a group, a lane of 64 bits for each
 GROUP = 4 * BLOCKS  # elements
 VECTORS = {size: Static(size, REGISTER_BYTES // size) for size in (4, 8)}  # of elements, by their size in bytes
 

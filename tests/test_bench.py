@@ -1,6 +1,8 @@
 """alexnet-np bench: what it measures is right, and what it writes can be read. Nothing here depends on time."""
 
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,13 @@ from quick_bench import quick
 
 from alexnet_np import ops
 from alexnet_np.backend import BEST
-from alexnet_np.benchmarks import bench, memory, network_rows, operations, plots, record, table, truth
+from alexnet_np.benchmarks import bench, machine, memory, network_rows, operations, plots, record, table, truth
 from alexnet_np.benchmarks.operation_rows import Call, contenders_of, distinct_calls, operation_row
+from alexnet_np.benchmarks.roofs import Roofs
 from alexnet_np.cli import main
 from alexnet_np.models import alexnet
+
+WANTED = bench.Wanted(variants=("mini",), batches=(2,), ops=("conv2d", "relu"), rounds=2, peers=False)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -98,8 +103,8 @@ def test_a_slow_kernel_is_absent_with_the_reason(monkeypatch: pytest.MonkeyPatch
 def measured(no_waiting: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[record.Record, Path]:
     """A whole benchmark of the smallest network, two rounds of everything, without PyTorch."""
     path = tmp_path_factory.mktemp("bench") / "a.json"
-    wanted = bench.Wanted(variants=("mini",), batches=(2,), ops=("conv2d", "relu"), rounds=2, peers=False)
-    return bench.run(wanted, path, lambda row: None), path
+    made = bench.run(WANTED, path, lambda row: None)
+    return replace(made, about=machine.describe()), path  # SciPy's BLAS may have come in meanwhile
 
 
 def test_a_benchmark_is_right_before_and_after(measured: tuple[record.Record, Path]) -> None:
@@ -113,24 +118,49 @@ def test_a_benchmark_is_right_before_and_after(measured: tuple[record.Record, Pa
     assert {row.chosen for row in made.of("training", "inference")} == {"planned"}
 
 
+def test_rows_of_disturbed_minutes_are_measured_again(
+    measured: tuple[record.Record, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which they are, and which of two measurements stays, the roofs decide; not how fast the row's own things ran."""
+    made, _ = measured
+    slow, fast = (deepcopy(made.rows[0]) for _ in range(2))
+    gemm = max(float(np.median(row.roofs.gemm)) for row in made.rows)
+    for row, share in ((slow, 0.4), (fast, 2.0)):
+        row.roofs = Roofs([share * gemm] * 3, row.roofs.copy)
+    disturbed = replace(made, rows=[slow, *made.rows[1:]])
+    assert disturbed.calm()[0] < 0.5
+    out, told = tmp_path / "disturbed.json", list[str]()
+    for once_more, kept in ((slow, 0.4), (fast, 2.0)):
+        rows = [deepcopy(once_more)]
+        monkeypatch.setattr(bench, "rows", lambda _, done, rows=rows: [row for row in rows if row.name not in done])
+        disturbed.write(out)
+        after = bench.run(WANTED, out, lambda row: told.append(row.name), resume=True, again=0.5)
+        assert [row.name for row in after.rows] == [row.name for row in made.rows]
+        assert np.median(after.rows[0].roofs.gemm) == pytest.approx(kept * gemm)
+        assert record.read(out).rows[0].roofs.gemm == pytest.approx(after.rows[0].roofs.gemm, rel=1e-5)
+    assert told == [slow.name] * 2
+    made.write(out)
+    bench.run(WANTED, out, lambda row: told.append(row.name), resume=True, again=0.0)
+    assert len(told) == 2
+
+
 def test_a_benchmark_is_resumed(measured: tuple[record.Record, Path], tmp_path: Path) -> None:
     made, _ = measured
     path, told = tmp_path / "part.json", list[str]()
     kept = record.Record(made.about, made.threads, made.rows[1:-1])
     kept.write(path)
     before = record.read(path).rows
-    wanted = bench.Wanted(variants=("mini",), batches=(2,), ops=("conv2d", "relu"), rounds=2, peers=False)
-    bench.run(wanted, path, lambda row: told.append(row.name), resume=True)
+    bench.run(WANTED, path, lambda row: told.append(row.name), resume=True)
     assert told == [made.rows[0].name, made.rows[-1].name]
     whole = record.read(path)
     assert {row.name for row in whole.rows} == {row.name for row in made.rows}
     assert whole.rows[: len(before)] == before, "what it had stays"
     record.Record({**made.about, "cpu": "another"}, made.threads, made.rows).write(path)
     with pytest.raises(ValueError, match="made with cpu another, here it is"):
-        bench.run(wanted, path, lambda row: None, resume=True)
+        bench.run(WANTED, path, lambda row: None, resume=True)
     record.Record(made.about, made.threads + 1, made.rows).write(path)
     with pytest.raises(ValueError, match="made with threads"):
-        bench.run(wanted, path, lambda row: None, resume=True)
+        bench.run(WANTED, path, lambda row: None, resume=True)
 
 
 def test_record_table_and_pictures(measured: tuple[record.Record, Path], capsys: pytest.CaptureFixture[str]) -> None:

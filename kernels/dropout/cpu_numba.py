@@ -19,6 +19,8 @@ from alexnet_np.parallel import share
 from ..compiled import LEAST_MOVED, jit
 from ..philox import VECTORS, keep
 
+LEAST_BLOCKS = LEAST_MOVED // 16  # that are worth a thread: their rounds take several times as long as to move elements
+
 
 def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:
     x, y = x.reshape(-1), out.reshape(-1)
@@ -33,7 +35,7 @@ def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, ou
         part = slice(4 * lo, 4 * hi)
         keep(VECTORS[x.itemsize], x[part], lo, key0, key1, least, factor, y[part])
 
-    share(ceil(x.size / 4), body, least=ceil(LEAST_MOVED / 4))
+    share(ceil(x.size / 4), body, least=LEAST_BLOCKS)
 
 
 @jit
