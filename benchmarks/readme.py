@@ -39,7 +39,10 @@ def speed(results: Path = RESULTS) -> str:
         "| | batch | ours, images/s | PyTorch at its best, images/s | its mode | times as fast |",
         "|---|---|---|---|---|---|",
     ]
-    for row in newest.of("training", "inference"):
+    order = {name: place for place, name in enumerate(VARIANTS)}
+    for row in sorted(
+        newest.of("training", "inference"), key=lambda r: (r.kind != "training", order[r.variant], r.batch)
+    ):
         mode, ours = row.best(peer=True), row.measured.get(row.chosen)
         if mode is None or ours is None:
             continue
