@@ -35,7 +35,7 @@ check: .venv/dev
 study: .venv/dev
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m alexnet_np.benchmarks.study docs/planted_mistakes.md
 
-# Training steps, inference and operations beside PyTorch, into benchmarks/results, and README's table from it: some 40
+# Training steps, inference and operations beside PyTorch, into benchmarks/results, and README's table from it: 40 to 90
 # minutes on two cores that nobody else uses.
 bench: setup
 	$(BIN)/alexnet-np bench

@@ -22,7 +22,7 @@ from .placement import Placement
 Body = Callable[[int, int], Any]
 Job = tuple[Callable[[], Any], "SimpleQueue[BaseException | None]"]
 
-TURNS = 4  # of each thread in `deal`, if all are as fast
+TURNS = 4  # of each thread where turns are dealt, if all are as fast
 
 _lock = Lock()
 _chosen: int | None = None

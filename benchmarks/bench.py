@@ -86,8 +86,12 @@ def run(wanted: Wanted, out: Path, tell: Callable[[Row], None], resume: bool = F
     again: but for rows whose roofs stayed below this share of the record's highest, as where others use the machine. Of
         both measurements of a row the one with the higher roofs is kept, whatever became of the row itself.
     Raises OSError where `out` cannot be written or, to resume, read, and ValueError for a record of another machine,
-    of other versions or of another number of threads.
+    of other versions or of another number of threads, and for an `again` that is no share or resumes nothing.
     """
+    if not 0 <= again <= 1:
+        raise ValueError(f"again is a share of the roofs, from 0 to 1, got {again}")
+    if again and not resume:
+        raise ValueError("again goes with a record to resume: there is none whose rows could be measured once more")
     record = Record(machine.describe(), threads())
     if resume:
         record = _continued(read(out), record, out)
@@ -95,9 +99,9 @@ def run(wanted: Wanted, out: Path, tell: Callable[[Row], None], resume: bool = F
     done = {row.name for row, near in zip(record.rows, record.calm(), strict=True) if near >= again}
     for row in rows(wanted, done):
         row.commit = commit
-        record.keep(row)
+        kept = record.keep(row)
         record.write(out)
-        tell(row)
+        tell(kept)
     if not record.rows:
         raise ValueError("nothing to time: none of these operations is called by these variants")
     return record

@@ -135,15 +135,15 @@ class Record:
         near[comparable] = np.minimum(near[comparable], copy[comparable] / copy.max(initial=0))
         return [float(share) for share in near]
 
-    def keep(self, row: Row) -> None:
-        """Add a row, or put it in place of the one of its name if its minutes were calmer."""
+    def keep(self, row: Row) -> Row:
+        """Add a row, or put it in place of the one of its name if its minutes were calmer; which of them stays."""
         for i, other in enumerate(self.rows):
             if other.name == row.name:
                 near = replace(self, rows=[*self.rows, row]).calm()
-                if near[-1] > near[i]:
-                    self.rows[i] = row
-                return
+                self.rows[i] = row if near[-1] > near[i] else other
+                return self.rows[i]
         self.rows.append(row)
+        return row
 
     def write(self, path: Path) -> None:
         """Raises OSError where the file cannot be written."""

@@ -24,7 +24,7 @@ PIECES = 64
 LANES = 16  # as many chains as hide how long a multiplication takes
 ODD = 0x9E3779B97F4A7C15  # 2⁶⁴ / the golden ratio: each bit of a word moves half of those above it
 START = 0x243F6A8885A308D3  # of π; with 0, words of 0 would leave no trace
-_ODD, _HALF, _START = np.uint64(ODD), np.uint64(32), np.uint64(START)
+_ODD, _HALF = np.uint64(ODD), np.uint64(32)
 
 
 @jit

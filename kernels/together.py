@@ -16,14 +16,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from alexnet_np.backend import Array
-from alexnet_np.parallel import threads
+from alexnet_np.parallel import TURNS, threads
 
 from .compiled import jit
 from .vector import INT, integer
 
 WORD = ir.IntType(32)
 COUNTERS = 2
-TURNS = 4  # of each thread in a loop, if all are as fast
 LINE = 8  # int64s: what threads look at all the time has a line of the cache to itself
 GIVEN_UP = 1 << 62  # arrivals: more than there will ever be
 PATIENCE, LONG = 1 << 12, 1 << 11  # looks before a CPU is offered, and offers, of half a microsecond, before sleep

@@ -142,6 +142,9 @@ def test_rows_of_disturbed_minutes_are_measured_again(
     made.write(out)
     bench.run(WANTED, out, lambda row: told.append(row.name), resume=True, again=0.0)
     assert len(told) == 2
+    for wrong, resume, message in ((1.5, True, "from 0 to 1, got 1.5"), (0.5, False, "a record to resume")):
+        with pytest.raises(ValueError, match=message):
+            bench.run(WANTED, out, lambda row: None, resume=resume, again=wrong)
 
 
 def test_a_benchmark_is_resumed(measured: tuple[record.Record, Path], tmp_path: Path) -> None:

@@ -72,8 +72,9 @@ class Stage(ABC):
     def steps(self, state: Array, compare: bool) -> list[Step]:
         """A prediction's forward as steps that all threads do together: step(part, parts), with a wait between them.
 
-        state: of the threads' barrier, for waits of a step's own. A step that returns True ends it all: `compare` was
-        asked for, and what is kept of some weights is of others than they are now. Then comes `renew`, and all again.
+        state: of the threads' barrier, for turns and waits of a step's own. A step that returns True ends it all:
+        `compare` was asked for, and what is kept of some weights is of others than they are now. Then comes `renew`,
+        and all again.
         """
         raise NotImplementedError(f"{type(self).__name__} has no steps")
 
