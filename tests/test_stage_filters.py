@@ -5,7 +5,8 @@ import pytest
 from planned import LIMIT, network, off
 
 import alexnet_np as anp
-from alexnet_np.kernels.stages.filters import COMPARED, Filters
+from alexnet_np.kernels.fingerprint import PIECES
+from alexnet_np.kernels.stages.filters import Filters
 from alexnet_np.layers import Conv2d, ReLU
 
 
@@ -19,12 +20,11 @@ def test_every_changed_bit_is_seen(dtype: type, threads: int, images: int, monke
     conv = Conv2d(128, 192, 3, padding=1, dtype=dtype, seed=1)
     model = network((128, 7, 7), conv, ReLU(), dtype=dtype)
     x, w = random.standard_normal((images, 128, 7, 7)).astype(dtype), conv.params["weight"].reshape(-1)
-    bits = w.view(f"u{w.itemsize}")
-    assert w.size > 3 * COMPARED
+    bits, piece = w.view(f"u{w.itemsize}"), w.size // PIECES
     anp.set_threads(threads)
     try:
         plan = anp.Plan(model, x.shape)
-        for at in (None, 0, 1, COMPARED - 1, COMPARED, w.size // 2, w.size - 1):
+        for at in (None, 0, 1, piece - 1, piece, w.size // 2, w.size - 1):
             if at is not None:
                 bits[at] ^= bits.dtype.type(1 << (at % 20))
             made.clear()

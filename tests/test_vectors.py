@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(
     reason="reads the assembly of x86-64 with AVX2",
 )
 ROW, NUMBER, INT32 = np.ones(8, np.float32), np.float32(1), np.ones(8, np.int32)
-SQUARE, ONE, KEY = np.ones((1, 2, 2), np.float32), np.ones((1, 1, 1), np.float32), np.uint64(1)
-WINDOW = Static(2, 2, 2, 2, False)
+WINDOW, VECTOR = Static(2, 2, 2, 2, False), VECTORS[4]
+PLANE, WINDOWS = np.ones((1, 2, 32), np.float32), np.ones((1, 1, 16), np.float32)  # a row fills any vector
 
 # Function, arguments, and an instruction on packed numbers that its loop must have in 256 or 512 bits.
 LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -32,10 +32,10 @@ LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
     "lrn.cpu_numba:_add_product_of_five": ((NUMBER, *[ROW] * 7), r"vf\w+ps"),
     "maxpool2d.cpu_numba_planes:_take_larger": ((ROW, np.int32(1), INT32, ROW, INT32), r"vcmp\w*ps"),
     "maxpool2d.cpu_numba_rows:_forward": (
-        (WINDOW, VECTORS[4], (0, 0), SQUARE, ONE, ONE.astype(np.int32)),
+        (WINDOW, VECTOR, (0, 0), PLANE, WINDOWS, WINDOWS.astype(np.int32)),
         r"vcmp\w*ps",
     ),
-    "philox:keep": ((VECTORS[4], ROW, KEY, KEY, KEY, KEY, 1.0, ROW), r"vpmuludq"),
+    "philox:keep": ((VECTOR, ROW, 1, 1, 1, 1, 1.0, ROW), r"vpmuludq"),
     "conv2d.columns:_add": ((ROW, ROW), r"vaddps"),
 }
 
