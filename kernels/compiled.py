@@ -7,9 +7,10 @@ may be added in another order and multiplied by a reciprocal, which is what vect
 what they are: no flag may promise that there are none, since ReLU and pooling pass them on.
 """
 
+import pickle
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,16 @@ HERE = Path(__file__).parent
 ON_GPU = "cuda", "emulator"  # folders, of which nothing is compiled here
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any], flags: Any = FLAGS) -> Any:
     """The function, compiled at its first call for each set of argument types."""
-    compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
+    compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=flags, forceinline=True)(function)
     files = getattr(compiled._cache, "_cache_file", None)
     if files is not None:
         compiled._cache._cache_file = _Stored(files)
     return compiled
+
+
+jit_in_order = partial(jit, flags=False)  # sums are added as they are written, and −0 is kept
 
 
 class _Stored(IndexDataCacheFile):  # type: ignore[misc]
@@ -50,17 +54,21 @@ class _Stored(IndexDataCacheFile):  # type: ignore[misc]
         self._stamp = self._version, self._source_stamp, _sources()
 
     def save(self, key: Any, data: Any) -> None:
-        self._save_data(self._name(key), (self._stamp, data))
+        with self._open_for_write(self._path(key)) as file:
+            pickle.dump(self._stamp, file)
+            file.write(self._dump(data))
 
     def load(self, key: Any) -> Any:
+        """What was saved of these sources. Of others, it may name modules that are no more: the stamp is read first."""
         try:
-            stamp, data = self._load_data(self._name(key))
+            with Path(self._path(key)).open("rb") as file:
+                return pickle.load(file) if pickle.load(file) == self._stamp else None
         except FileNotFoundError:
             return None
-        return data if stamp == self._stamp else None
 
-    def _name(self, key: Any) -> str:
-        return self._data_name_pattern.format(number=int(sha256(repr(key).encode()).hexdigest()[:15], 16))
+    def _path(self, key: Any) -> str:
+        number = int(sha256(repr(key).encode()).hexdigest()[:15], 16)
+        return str(Path(self._data_path(self._data_name_pattern.format(number=number))).with_suffix(".kernel"))
 
 
 @cache

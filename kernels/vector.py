@@ -67,9 +67,9 @@ class Vectors:
         """Bring the line at `address`, which is going to be written, into the first cache."""
         self._prefetch(address, write=1, nearness=3)
 
-    def prefetch(self, address: Any) -> None:
-        """Bring the line at `address` into the second cache."""
-        self._prefetch(address, write=0, nearness=2)
+    def prefetch(self, address: Any, nearness: int = 2) -> None:
+        """Bring the line at `address` into the second cache, or with a nearness of 3 into the first."""
+        self._prefetch(address, write=0, nearness=nearness)
 
     def _prefetch(self, address: Any, write: int, nearness: int) -> None:
         byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)

@@ -1,6 +1,7 @@
 """What a compiled kernel gives does not depend on whether this process compiled it, nor on what was loaded before."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +35,20 @@ def test_compiled_now_or_before(tmp_path: Path) -> None:
     assert "compiling kernels" in first.stderr
     assert "compiling kernels" not in second.stderr
     assert first.stdout == second.stdout
+
+
+def test_files_of_other_sources_are_not_read_on(tmp_path: Path) -> None:
+    """They may name modules that have gone since."""
+    relu = "import numpy as np; from alexnet_np import ops; print(ops.relu(np.float32([[-1, 2]])))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "ALEXNET_BACKEND": "cpu_numba"}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", relu], env=environment, capture_output=True, text=True, check=True)
+
+    first = run()
+    files = list(tmp_path.rglob("*.kernel"))
+    for file in files:
+        file.write_bytes(pickle.dumps("other sources") + b"cnot_there\nnothing\n.")
+    second, third = run(), run()
+    assert files and first.stdout == second.stdout == third.stdout == "[[0. 2.]]\n"
+    assert "compiling kernels" in second.stderr and "compiling kernels" not in third.stderr

@@ -13,7 +13,7 @@ from alexnet_np import ops
 from alexnet_np.backend import Array
 from alexnet_np.dispatch import NoKernel
 from alexnet_np.kernels import vector
-from alexnet_np.kernels.maxpool2d import cpu_numba_rows
+from alexnet_np.kernels.maxpool2d import cpu_numba_backward_rows, cpu_numba_rows
 
 ROWS = "cpu_numba/rows"
 NOTHING = 0  # that may be done with a page
@@ -33,6 +33,10 @@ WINDOWS: tuple[dict[str, Any], ...] = (
     {"size": 3, "stride": 2, "padding": ((0, 2), (1, 0))},
     {"size": (2, 3), "stride": (1, 1), "padding": ((1, 0), (0, 2))},
 )
+
+
+BACKWARDS = ROWS, "cpu_numba/scatter"
+INSIDE = [keywords for keywords in WINDOWS if "padding" not in keywords and keywords["stride"] != (1, 4)]
 
 
 def with_surprises(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
@@ -104,15 +108,15 @@ def test_narrower_registers(bytes_: int, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("planes", [1, 2, 3, 37])
 def test_threads_change_nothing(planes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the forward's bits nor the backward's, with fewer planes than threads or lanes, and with more."""
-    monkeypatch.setattr("alexnet_np.kernels.maxpool2d.cpu_numba_rows.LEAST_MOVED", 1)
-    monkeypatch.setattr("alexnet_np.kernels.maxpool2d.cpu_numba_backward.LEAST_MOVED", 1)
+    for name in "rows", "backward_rows", "backward_scatter":
+        monkeypatch.setattr(f"alexnet_np.kernels.maxpool2d.cpu_numba_{name}.LEAST_MOVED", 1)
     x, keywords = with_surprises((1, planes, 27, 29), np.float32), WINDOWS[0]
     random, before, found = np.random.default_rng(1), anp.threads(), []
     dy = random.standard_normal((1, planes, 13, 14)).astype(np.float32)
     try:
-        for threads in (1, 2, 3):
+        for threads, backward in product((1, 2, 3), BACKWARDS):
             anp.set_threads(threads)
-            with anp.use("cpu_numba"):
+            with anp.use("cpu_numba", maxpool2d_backward=backward):
                 y, index = ops.maxpool2d(x, **keywords)
                 found.append((y, index, ops.maxpool2d_backward(dy, index, x_shape=x.shape, **keywords)))
     finally:
@@ -123,19 +127,66 @@ def test_threads_change_nothing(planes: int, monkeypatch: pytest.MonkeyPatch) ->
         assert_same_bits(each, expected)
 
 
+@pytest.mark.parametrize("bytes_", [16, 32])
+def test_backward_in_narrower_registers(bytes_: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_numba_backward_rows, "REGISTER_BYTES", bytes_)
+    cpu_numba_backward_rows._form.cache_clear()
+    try:
+        for keywords, width, dtype in product(INSIDE, (5, 17, 27), DTYPES):
+            assert_backward((2, 2, 7, width), dtype, keywords, ROWS)
+    finally:
+        cpu_numba_backward_rows._form.cache_clear()
+
+
+@pytest.mark.parametrize("backward", BACKWARDS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_backward_adds_in_order_and_keeps_what_it_is_given(dtype: Any) -> None:
-    """More windows than are asked for at a time; infinities, NaN, negative zeros; indices outside their windows."""
-    random = np.random.default_rng(0)
-    dy = with_surprises((2, 3, 12, 11), dtype)
+@pytest.mark.parametrize("keywords", INSIDE, ids=str)
+def test_backward_at_every_edge(keywords: dict[str, Any], dtype: Any, backward: str) -> None:
+    """Added in the order of dy, amid numbers that stay, also where indices point out of their windows."""
+    for width, height in product((5, *WIDTHS[2:]), (5, 6, 7)):
+        assert_backward((2, 3, height, width), dtype, keywords, backward)
+
+
+def assert_backward(shape: tuple[int, ...], dtype: Any, keywords: dict[str, Any], backward: str) -> None:
+    random, around = np.random.default_rng(shape[3]), 2 * vector.REGISTER_BYTES
+    x = random.standard_normal(shape).astype(dtype)
+    index = ops.maxpool2d.definition(x, **keywords)[1]
+    dy = with_surprises(index.shape, dtype, seed=shape[3])
     dy[0] = random.standard_normal(dy[0].shape)
-    index = random.integers(0, 25 * 23, dy.shape).astype(np.int32)
-    keywords = {"x_shape": (2, 3, 25, 23), "size": 3, "stride": 2}
-    with anp.use("cpu_numba"):
-        dx = ops.maxpool2d_backward(dy, index, **keywords)
-    right = ops.maxpool2d_backward.definition(dy, index, **keywords)
-    np.testing.assert_array_equal(dx, right)
-    np.testing.assert_array_equal(np.signbit(dx[dx == 0]), np.signbit(right[right == 0]))
+    astray = index.copy()
+    astray[1, 1] = random.integers(0, shape[2] * shape[3], index.shape[2:])
+    for places in index, astray:
+        whole = np.full(x.size + 2 * around, 77, dtype)
+        dx = whole[around:-around].reshape(shape)
+        with anp.use(maxpool2d_backward=backward), np.errstate(invalid="ignore"):
+            ops.maxpool2d_backward(dy, places, x_shape=shape, **keywords, out=dx)
+            right = ops.maxpool2d_backward.definition(dy, places, x_shape=shape, **keywords)
+        np.testing.assert_array_equal(dx, right)
+        np.testing.assert_array_equal(np.signbit(dx[dx == 0]), np.signbit(right[right == 0]))
+        assert (whole[:around] == 77).all() and (whole[-around:] == 77).all()
+
+
+def test_which_backward_is_chosen() -> None:
+    """Vectors where a row fills one; all else is scattered, or refused when vectors are asked for."""
+    random = np.random.default_rng(0)
+    cases: tuple[tuple[int, dict[str, Any], str, str], ...] = (
+        (55, {"size": 3, "stride": 2}, ROWS, ""),
+        (5, {"size": 3, "stride": 2}, "cpu_numba/scatter", ""),  # can, but is not worth it
+        (3, {"size": 3, "stride": 2}, "cpu_numba/scatter", "of which more lie over an element"),
+        (55, {"size": 3, "stride": 2, "padding": 1}, "cpu_numba/scatter", "padding"),
+        (55, {"size": 3, "stride": 3}, "cpu_numba/scatter", "a stride of 3"),
+        (67, {"size": (1, 65), "stride": 1}, "cpu_numba/scatter", "more than the 64 elements"),
+        (9, {"size": 1, "stride": (40, 2)}, "cpu_numba/scatter", "smaller than what is written behind"),
+    )
+    for side, keywords, chosen, why in cases:
+        x = random.standard_normal((1, 2, side, side))
+        y, index = ops.maxpool2d.definition(x, **keywords)
+        with anp.use("cpu_numba"), anp.trace() as calls:
+            ops.maxpool2d_backward(y, index, x_shape=x.shape, **keywords)
+        assert [call.kernel for call in calls] == [chosen], keywords
+        if why:
+            with anp.use(maxpool2d_backward=ROWS), pytest.raises(NoKernel, match=why):
+                ops.maxpool2d_backward(y, index, x_shape=x.shape, **keywords)
 
 
 def test_large_windows_are_left_to_the_loops() -> None:

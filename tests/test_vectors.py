@@ -11,6 +11,7 @@ import pytest
 from numba import njit
 
 from alexnet_np.kernels.compiled import FLAGS
+from alexnet_np.kernels.maxpool2d.cpu_numba_backward_rows import _form as backward_form
 from alexnet_np.kernels.philox import VECTORS
 from alexnet_np.kernels.static import Static
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 ROW, NUMBER, INT32 = np.ones(8, np.float32), np.float32(1), np.ones(8, np.int32)
 WINDOW, VECTOR = Static(2, 2, 2, 2, False), VECTORS[4]
 PLANE, WINDOWS = np.ones((1, 2, 32), np.float32), np.ones((1, 1, 16), np.float32)  # a row fills any vector
+BACKWARD = backward_form((2, 2), (2, 2), 4, (2, 32), (1, 16))
 
 # Function, arguments, and an instruction on packed numbers that its loop must have in 256 or 512 bits.
 LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -34,6 +36,10 @@ LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
     "maxpool2d.cpu_numba_rows:_forward": (
         (WINDOW, VECTOR, (0, 0), PLANE, WINDOWS, WINDOWS.astype(np.int32)),
         r"vcmp\w*ps",
+    ),
+    "maxpool2d.cpu_numba_backward_rows:_backward": (
+        (*BACKWARD, WINDOWS[0], WINDOWS[0].astype(np.int32), PLANE.reshape(1, -1)),
+        r"vpcmpeqd",
     ),
     "philox:keep": ((VECTOR, ROW, 1, 1, 1, 1, 1.0, ROW), r"vpmuludq"),
     "conv2d.columns:_add": ((ROW, ROW), r"vaddps"),

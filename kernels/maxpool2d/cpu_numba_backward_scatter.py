@@ -4,8 +4,8 @@ Math     dx[h, w] = Σ dy where the index is h·W + w, in the order of dy
 Shapes   dx (N·C, H·W), dy and index (N·C, P·Q)
 Threads  each has a contiguous part of the planes
 Traffic  dy and index once; dx once, and once more from memory before it is written
-Change   against cpu_numpy: one addition for each window, where the index points, in a plane that stays in the cache.
-         Gathering in vectors was slower: nothing waits but the memory, which is therefore asked ahead
+Change   against cpu_numpy: one addition for each window, where the index points, in a plane that stays in the cache,
+         while the memory is asked for the next
 """
 
 from math import ceil
@@ -21,7 +21,7 @@ from ..compiled import LEAST_MOVED, jit, unsigned
 STEP = 64  # windows between two looks ahead
 
 
-@maxpool2d_backward.kernel("cpu_numba")
+@maxpool2d_backward.kernel("cpu_numba/scatter")
 def backward(
     dy: Array, index: Array, *, x_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Sides, out: Array
 ) -> None:
@@ -32,14 +32,18 @@ def backward(
 
 @jit
 def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
-    windows, size = dy.shape[1], dx.shape[1]
     for n in range(len(dy)):
-        gradient, places, target = dy[n], index[n], dx[n]
-        target[:] = 0
-        for first in range(0, windows, STEP):
-            last = min(first + STEP, windows)
-            ahead.to_read(gradient[first:last])
-            ahead.to_read(places[first:last])
-            ahead.to_write(target[first * size // windows : last * size // windows], target)
-            for i in range(first, last):
-                target[unsigned(places[i])] += gradient[i]
+        scatter(dy[n], index[n], dx[n])
+
+
+@jit
+def scatter(dy, index, dx):  # type: ignore[no-untyped-def]
+    """One plane."""
+    dx[:] = 0
+    for first in range(0, dy.size, STEP):
+        last = min(first + STEP, dy.size)
+        ahead.to_read(dy[first:last])
+        ahead.to_read(index[first:last])
+        ahead.to_write(dx[first * dx.size // dy.size : last * dx.size // dy.size], dx)
+        for i in range(first, last):
+            dx[unsigned(index[i])] += dy[i]
