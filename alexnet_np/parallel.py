@@ -27,8 +27,8 @@ TURNS = 4  # of each thread where turns are dealt, if all are as fast
 _lock = Lock()
 _chosen: int | None = None
 _blas: list[Any] | None = None  # the copies of BLAS in this process: NumPy's, SciPy's, ...
-_limits: list[int] = []  # what those had before `_sharing` limited them
-_sharing = 0  # calls of share that run now
+_limits: list[int] = []  # what those had before `_limiting` blocks did
+_limiting = 0  # blocks of one_thread_in_blas that run now
 _jobs: "SimpleQueue[Job]" = SimpleQueue()
 _in_a_row = Lock()  # of those who add to them
 _workers = 0
@@ -59,8 +59,8 @@ def set_threads(n: int) -> None:
         raise ValueError(f"threads must be a positive int, got {n!r}")
     _choose(n)
     with _lock:
-        if _sharing:
-            _limits[:] = [n] * len(_limits)  # for when the call that runs now has ended
+        if _limiting:
+            _limits[:] = [n] * len(_limits)  # for when the block that runs now has ended
         else:
             for library in libraries():
                 library.set_num_threads(n)
@@ -71,7 +71,7 @@ def blas_loaded() -> None:
     global _blas
     chosen = _chosen
     with _lock:
-        assert not _sharing, "a library is loaded before work is shared, not meanwhile"
+        assert not _limiting, "a library is loaded before products are shared, not meanwhile"
         _blas = None
         for library in libraries():
             if chosen is not None and library.num_threads > chosen:
@@ -81,14 +81,16 @@ def blas_loaded() -> None:
 def share(n: int, body: Body, *, least: int = 1) -> None:
     """Run body(lo, hi) over contiguous parts of range(n), one for each thread, the first in the caller's.
 
-    least: the smallest part that is worth a thread. Meanwhile BLAS has one thread, and a `share` inside a part runs
-    there and then. Returns when all parts have ended; what the first of those that failed raised is raised then.
+    least: the smallest part that is worth a thread; the first is larger by half of it. A `share` inside a part runs
+    there and then; parts that call BLAS are shared inside `one_thread_in_blas`. Returns when all parts have ended; what
+    the first of those that failed raised is raised then.
     """
     parts = 1 if _inside.get() else min(threads(), max(1, n // least))
     if parts <= 1:
         body(0, n)
         return
-    bounds = [i * n // parts for i in range(parts + 1)]
+    head_start = least // 2  # of the caller's part: the others wait until they are woken
+    bounds = [0, *((i * n + (parts - i) * head_start) // parts for i in range(1, parts + 1))]
     _run([partial(body, lo, hi) for lo, hi in pairwise(bounds)])
 
 
@@ -148,19 +150,18 @@ def _run(parts: Sequence[Callable[[], Any]], give_up: Callable[[], object] | Non
     _placement.keep_off_this_cpu()
     done: SimpleQueue[BaseException | None] = SimpleQueue()
     given = 0
-    with one_thread_in_blas():
-        try:
-            with _in_a_row:
-                for part in parts[1:]:
-                    _jobs.put((partial(copy_context().run, _part, part), done))
-                    given += 1
-            copy_context().run(_part, parts[0])
-        except BaseException:
-            if give_up is not None:
-                give_up()
-            raise
-        finally:
-            failures = [failure for _ in range(given) if (failure := done.get()) is not None]
+    try:
+        with _in_a_row:
+            for part in parts[1:]:
+                _jobs.put((partial(copy_context().run, _part, part), done))
+                given += 1
+        copy_context().run(_part, parts[0])
+    except BaseException:
+        if give_up is not None:
+            give_up()
+        raise
+    finally:
+        failures = [failure for _ in range(given) if (failure := done.get()) is not None]
     if failures:
         raise failures[0]
 
@@ -196,22 +197,23 @@ def _hire(count: int) -> None:
 
 @contextmanager
 def one_thread_in_blas() -> Iterator[None]:
-    """BLAS computes in the caller's thread inside the block, as it does inside `share` where there is work for several.
+    """BLAS computes in the thread that calls it, inside the block: for parts of a `share` that call it.
 
-    Its own threads divide a product as they please, and spin for a while after it, on cores that our threads want.
+    Its own threads divide a product as they please, and spin for a while after it, on cores that our threads want. To
+    tell every copy of BLAS takes as long as to move 100 KB, so work without products does not ask for it.
     """
-    global _sharing
+    global _limiting
     with _lock:
-        if not _sharing:
+        if not _limiting:
             _limits[:] = [library.num_threads for library in libraries()]
             _set_blas([1] * len(_limits))
-        _sharing += 1
+        _limiting += 1
     try:
         yield
     finally:
         with _lock:
-            _sharing -= 1
-            if not _sharing:
+            _limiting -= 1
+            if not _limiting:
                 _set_blas(_limits)
 
 
@@ -235,8 +237,8 @@ def _choose(n: int) -> None:
 
 def _after_fork() -> None:
     """A child process has none of the threads, and perhaps a lock that nobody will open."""
-    global _lock, _in_a_row, _jobs, _workers, _placement, _sharing
-    _lock, _in_a_row, _jobs, _workers, _placement, _sharing = Lock(), Lock(), SimpleQueue(), 0, Placement(), 0
+    global _lock, _in_a_row, _jobs, _workers, _placement, _limiting
+    _lock, _in_a_row, _jobs, _workers, _placement, _limiting = Lock(), Lock(), SimpleQueue(), 0, Placement(), 0
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,6 +9,7 @@ Change   against words in the first-level cache: a round is two multiplications,
          into them stays there
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,16 @@ from alexnet_np.ops.philox import BUMP, MASK, ROUNDS, A, B
 
 from .ahead import AHEAD, LINE
 from .compiled import jit
-from .lanes import WORD, chosen, count_up, spread
+from .lanes import WORD, chosen, spread
 from .static import Static
 from .vector import INT, REGISTER_BYTES, Vectors, integer
 
 CHAINS = 2  # of rounds at a time: in one, each instruction would wait for the one before
-BLOCKS = CHAINS * REGISTER_BYTES // 8  # in a group, a lane of 64 bits for each
+LANES = REGISTER_BYTES // 8  # of a register, one of 64 bits for each of its blocks
+BLOCKS = CHAINS * LANES  # in a group
+# The block of each lane: of two neighbours one is of the first half of a register's blocks and one of the second, so
+# that dealing their words to the elements moves none out of its 128 bits.
+ORDER = [lane // LANES * LANES + lane % 2 * LANES // 2 + lane % LANES // 2 for lane in range(BLOCKS)]
 GROUP = 4 * BLOCKS  # elements
 VECTORS = {size: Static(size, REGISTER_BYTES // size) for size in (4, 8)}  # of elements, by their size in bytes
 
@@ -63,7 +68,9 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
         ]
         with cgutils.for_range(builder, groups) as loop:
             block = builder.add(first, builder.mul(loop.index, integer(BLOCKS)))
-            numbers = builder.add(spread(builder, block, BLOCKS), count_up(ir.VectorType(INT, BLOCKS)))
+            numbers = builder.add(
+                spread(builder, block, BLOCKS), ir.Constant(ir.VectorType(INT, BLOCKS), [integer(n) for n in ORDER])
+            )
             begin = builder.mul(loop.index, integer(GROUP * v.itemsize))
             for line in range(AHEAD, AHEAD + GROUP * v.itemsize, LINE):
                 v.prefetch(v.at(builder.add(x, begin), line))
@@ -72,7 +79,7 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
             for i in range(GROUP // v.lanes):
                 places = range(i * v.lanes // 2, (i + 1) * v.lanes // 2)
                 # Pair k of the group: words 0 and 1 of block k div 2, or its words 2 and 3.
-                dealt = chosen(builder, *pairs, [k // 2 + k % 2 * BLOCKS for k in places])
+                dealt = chosen(builder, *pairs, [ORDER.index(k // 2) + k % 2 * BLOCKS for k in places])
                 kept = builder.icmp_unsigned(">=", builder.bitcast(dealt, ir.VectorType(WORD, v.lanes)), limit)
                 offset = v.at(begin, i * v.bytes)
                 scaled = builder.fmul(factors, v.load(builder.add(x, offset)))
@@ -101,6 +108,10 @@ def _pairs(builder: Any, words: list[Any]) -> list[Any]:
     ]
 
 
+def _each(numbers: Sequence[int]) -> Any:
+    """A constant vector of 64 bits a lane."""
+    return ir.Constant(ir.VectorType(INT, BLOCKS), [integer(number) for number in numbers])
+
+
 def _all(number: int) -> Any:
-    """A constant in every lane of 64 bits."""
-    return ir.Constant(ir.VectorType(INT, BLOCKS), [ir.Constant(INT, number)] * BLOCKS)
+    return _each([number] * BLOCKS)

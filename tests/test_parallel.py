@@ -5,14 +5,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 import alexnet_np as anp
+from alexnet_np.dispatch import OPS
 from alexnet_np.kernels.together import Barrier, turn, wait
-from alexnet_np.parallel import deal, share, together
+from alexnet_np.parallel import deal, one_thread_in_blas, share, together
 
 
 def blas_threads() -> set[int]:
@@ -59,20 +61,37 @@ def test_small_work_is_not_shared() -> None:
     anp.set_threads(4)
     parts = []
     share(100, lambda lo, hi: parts.append((lo, hi)), least=40)
-    assert sorted(parts) == [(0, 50), (50, 100)]
+    assert sorted(parts) == [(0, 60), (60, 100)]  # the first begins before the others
     share(39, lambda lo, hi: parts.append((lo, hi)), least=40)
     assert parts[-1] == (0, 39)
 
 
-def test_inside_a_part_nothing_is_shared_and_blas_has_one_thread() -> None:
+def test_inside_a_part_nothing_is_shared() -> None:
     anp.set_threads(2)
     seen = []
+    share(2, lambda lo, hi: share(10, lambda *part: seen.append(part)))
+    assert seen == [(0, 10)] * 2
 
-    def body(lo: int, hi: int) -> None:
-        share(10, lambda *part: seen.append((part, blas_threads())))
 
-    share(2, body)
-    assert seen == [((0, 10), {1})] * 2
+@pytest.mark.parametrize(("op", "key"), [("conv2d", "cpu_numba/columns"), ("linear", "cpu_numba")])
+def test_parts_that_call_blas_have_one_thread_of_it(op: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    anp.set_threads(2)
+    kernels = {name: key for name in (op, f"{op}_backward_data", f"{op}_backward_weights")}
+    seen = []
+
+    def watched(n: int, body: Any, **keywords: Any) -> None:
+        def part(lo: int, hi: int) -> None:
+            seen.append(frozenset(blas_threads()))
+            body(lo, hi)
+
+        share(n, part, **keywords)
+
+    monkeypatch.setattr(sys.modules[OPS[op].find(key).body.__module__], "share", watched)
+    layer = anp.layers.Conv2d(8, 16, 3, seed=0) if op == "conv2d" else anp.layers.Linear(600, 800, seed=0)
+    x = np.random.default_rng(0).standard_normal((40, 8, 20, 20) if op == "conv2d" else (40, 600)).astype(np.float32)
+    with anp.use(**kernels):
+        layer.backward(layer.forward(x, train=True))
+    assert len(seen) >= 2 * len(kernels) and set(seen) == {frozenset({1})}
     assert blas_threads() == {2}
 
 
@@ -96,7 +115,7 @@ def test_an_exception_is_raised_when_all_parts_have_ended(failing: int) -> None:
         assert other_failed.wait(60)
         ended.append(lo)
 
-    with pytest.raises(KeyError, match="this part"):
+    with pytest.raises(KeyError, match="this part"), one_thread_in_blas():
         share(2, body)
     assert ended == [1 - failing] and blas_threads() == {2}
     share(2, lambda lo, hi: ended.append(lo))  # the workers are still there
@@ -104,13 +123,14 @@ def test_an_exception_is_raised_when_all_parts_have_ended(failing: int) -> None:
 
 
 def test_two_callers_at_a_time() -> None:
-    """Each waits for its own parts, and BLAS gets its threads back after the last."""
+    """Each waits for its own parts, and BLAS gets its threads back after the last block."""
     anp.set_threads(2)
     totals = [np.zeros(1000, int) for _ in range(4)]
 
     def call(total: np.ndarray) -> None:
         for _ in range(50):
-            share(1000, lambda lo, hi: np.add(total[lo:hi], 1, out=total[lo:hi]))
+            with one_thread_in_blas():
+                share(1000, lambda lo, hi: np.add(total[lo:hi], 1, out=total[lo:hi]))
 
     callers = [threading.Thread(target=call, args=(total,)) for total in totals]
     for caller in callers:
@@ -122,7 +142,9 @@ def test_two_callers_at_a_time() -> None:
 
 def test_a_choice_while_work_is_shared_holds_afterwards() -> None:
     anp.set_threads(2)
-    share(2, lambda lo, hi: anp.set_threads(3) if lo == 0 else None)
+    with one_thread_in_blas():
+        share(2, lambda lo, hi: anp.set_threads(3) if lo == 0 else None)
+        assert blas_threads() == {1}
     assert anp.threads() == 3 and blas_threads() == {3}
 
 
@@ -166,12 +188,12 @@ def test_all_at_once() -> None:
 
     def body(part: int, parts: int) -> None:
         barrier.wait(timeout=60)
-        seen.append((part, parts, blas_threads()))
+        seen.append((part, parts))
 
     together(body, lambda: None)
-    assert sorted(seen) == [(part, 3, {1}) for part in range(3)]
-    share(2, lambda lo, hi: together(lambda part, parts: seen.append((part, parts, set())), lambda: None))
-    assert seen[3:] == [(0, 1, set())] * 2, "inside a part there are no others"
+    assert sorted(seen) == [(part, 3) for part in range(3)]
+    share(2, lambda lo, hi: together(lambda part, parts: seen.append((part, parts)), lambda: None))
+    assert seen[3:] == [(0, 1)] * 2, "inside a part there are no others"
 
 
 @pytest.mark.parametrize("failing", range(3))

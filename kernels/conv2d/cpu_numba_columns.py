@@ -17,7 +17,7 @@ from alexnet_np.backend import Array
 from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
-from alexnet_np.parallel import share
+from alexnet_np.parallel import one_thread_in_blas, share
 
 from ..blas import gemm
 from ..chunks import rows_at_a_time
@@ -37,7 +37,8 @@ def forward(x: Array, w: Array, b: Array, *, stride: Pair, padding: Sides, group
         columns = np.empty(rows * step * Q, x.dtype)
         _forward(x, filters, b, w.shape[2:], stride, before, groups, step, lo, hi, columns, Q, y)
 
-    share(N * parts, body)
+    with one_thread_in_blas():
+        share(N * parts, body)
 
 
 @jit
@@ -78,7 +79,8 @@ def backward_data(
         columns = np.empty((step * R * S, P, Q), dy.dtype)
         _backward_data(gradient, filters, (R, S), stride, before, groups, lo, hi, columns, dx)
 
-    share(N * groups * ceil(channels / step), body)
+    with one_thread_in_blas():
+        share(N * groups * ceil(channels / step), body)
 
 
 @jit
@@ -134,9 +136,10 @@ def backward_weights(
             )
             np.sum(gradient[images], axis=(0, 2), out=sums_of_dy[i])
 
-    share(bundles, body)
     filters = dw.reshape(K, rows)
-    share(K, lambda lo, hi: np.sum(sums[:, lo:hi], axis=0, out=filters[lo:hi]))
+    with one_thread_in_blas():
+        share(bundles, body)
+        share(K, lambda lo, hi: np.sum(sums[:, lo:hi], axis=0, out=filters[lo:hi]))
     np.sum(sums_of_dy, axis=0, out=db)
 
 
