@@ -52,8 +52,13 @@ COMPILED = (
     "alexnet_np.kernels.philox",
 )  # these stay as they are
 
-# These work on addresses from end to end: altered, they would write anywhere. tests/test_winograd.py is what they have.
-ON_ADDRESSES = ("alexnet_np.kernels.conv2d.cpu_numba_winograd", "alexnet_np.kernels.conv2d.cpu_numba_blocks")
+# These work on addresses from end to end: altered, they would write anywhere. They have tests/test_winograd.py and
+# test_maxpool2d_rows.py.
+ON_ADDRESSES = (
+    "alexnet_np.kernels.conv2d.cpu_numba_winograd",
+    "alexnet_np.kernels.conv2d.cpu_numba_blocks",
+    "alexnet_np.kernels.maxpool2d.cpu_numba_backward_rows",
+)
 
 Rung = dict[str, Kernel]  # for each backward of an operation, the kernel to use
 
