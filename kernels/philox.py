@@ -68,9 +68,7 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
         ]
         with cgutils.for_range(builder, groups) as loop:
             block = builder.add(first, builder.mul(loop.index, integer(BLOCKS)))
-            numbers = builder.add(
-                spread(builder, block, BLOCKS), ir.Constant(ir.VectorType(INT, BLOCKS), [integer(n) for n in ORDER])
-            )
+            numbers = builder.add(spread(builder, block, BLOCKS), _each(ORDER))
             begin = builder.mul(loop.index, integer(GROUP * v.itemsize))
             for line in range(AHEAD, AHEAD + GROUP * v.itemsize, LINE):
                 v.prefetch(v.at(builder.add(x, begin), line))
