@@ -107,11 +107,12 @@ def multiply(  # type: ignore[no-untyped-def]
     groups = shape[6]
     item = item_bytes(vector)
     k, columns = a_channels // groups, c_channels // groups
+    u_point = groups * k * columns * item + GAP
     for e in range(first, last):
         for g in range(groups):
-            left, right = a + e * a_point + g * k * item, u + (e * groups + g) * k * columns * item
+            left, right = a + e * a_point + g * k * item, u + e * u_point + g * k * columns * item
             product = c + e * c_point + g * columns * item
-            soon = a_point // LINE if g == 0 else 0
+            soon = tiles * a_channels * item // LINE if g == 0 else 0
             matmul(vector, left, a_channels * item, item, right, 0, product, c_channels * item, tiles,
                    columns * item // vector_bytes(vector), k, 0, a + (e + 1) * a_point, soon)  # fmt: skip
 
@@ -139,10 +140,11 @@ def to_du(vector, shape, dm, m_point, v, v_point, v_row, du, tiles, first, last,
     C, K, groups = shape[2], shape[5], shape[6]
     item = item_bytes(vector)
     rows, columns = C // groups, K // groups
+    du_point = groups * rows * columns * item + GAP
     for e in range(first, last):
         for g in range(groups):
             left, right = v + e * v_point + g * rows * item, dm + e * m_point + g * columns * item
-            product = du + (e * groups + g) * rows * columns * item
+            product = du + e * du_point + g * rows * columns * item
             soon = v_point // LINE if g == 0 else 0
             matmul(vector, left, item, v_row, right, K * item, product, columns * item, rows,
                    columns * item // vector_bytes(vector), tiles, add, v + (e + 1) * v_point, soon)  # fmt: skip

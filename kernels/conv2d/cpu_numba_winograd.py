@@ -74,7 +74,7 @@ def form(
         Static(dtype.itemsize, width),
         shape,
         width,
-        C // groups * K * dtype.itemsize,
+        C // groups * K * dtype.itemsize + core.GAP,
         n * n * down * across * (C + K) * dtype.itemsize,
     )
 

@@ -67,8 +67,11 @@ class Convolution(Stage):
         form, forward = self.form, moments.forward
         trains = moments.backward is not None
         per_image = form.tiles * form.elements * (form.x[2] + form.y[2]) * form.itemsize
-        self.chunk = max(1, min(CHUNK_BYTES // per_image, self.images))
-        self.step = min(ceil(LEAST_TILES / form.tiles), ceil(self.chunk / workers))
+        step, self.chunk = ceil(LEAST_TILES / form.tiles), max(1, CHUNK_BYTES // per_image)
+        if self.chunk < self.images:
+            self.chunk = self.chunk // (2 * step) * (2 * step) or self.chunk  # else two threads have unequal parts
+        self.chunk = min(self.chunk, self.images)
+        self.step = min(step, ceil(self.chunk / workers))
         self.x.touch(forward)
         arena.add(self.y).touch(forward)
         for i, made in enumerate(self.tails):

@@ -1,7 +1,7 @@
 """The filters of a convolution's stage: as U for its forward, as Uᵀ for dx, and from dU their step of momentum."""
 
 from collections.abc import Callable
-from math import ceil, prod
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Filters:
     def __init__(self, name: str, conv: Conv2d, form: Geometry, dtype: Any, sgd: Any) -> None:
         self.name, self.conv, self.form, self.dtype, self.sgd = name, conv, form, dtype, sgd
         self.trained = sgd is not None and f"{name}.weight" in sgd.velocity
-        self.tile, self.point = form.tile(False), prod(form.u_shape[1:]) * form.itemsize
+        self.tile, self.point = form.tile(False), form.u_shape[1] * form.itemsize
         self.prints: Array = np.zeros(PIECES, np.uint64)
         self.fresh = False
 

@@ -82,8 +82,9 @@ class Geometry(NamedTuple):
         return tiles * self.y[2] * self.itemsize + GAP
 
     @property
-    def u_shape(self) -> tuple[int, int, int]:
-        return self.elements, self.x[2] // self.groups, self.y[2]
+    def u_shape(self) -> tuple[int, int]:
+        """Of U, Uᵀ and dU, in numbers."""
+        return self.elements, self.x[2] // self.groups * self.y[2] + GAP // self.itemsize
 
 
 def geometry(conv: Conv2d, x: Buffer, trains: bool) -> Geometry | None:
