@@ -15,6 +15,8 @@ import numpy as np
 
 Array: TypeAlias = Any  # np.ndarray or cupy.ndarray
 
+PAGE = 4096  # bytes of memory that lie together
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -106,6 +108,17 @@ def brought(array: Array, device: str) -> Array:
 def address(array: Array) -> int:
     """Where its first element lies, in the memory of its device."""
     return int(array.ctypes.data if device_of(array) == "cpu" else array.data.ptr)
+
+
+def paged(shape: tuple[int, ...], dtype: Any, offset: int = 0) -> Array:
+    """Zeros on the CPU, the first of them `offset` bytes behind the beginning of a page.
+
+    NumPy's own large arrays begin 16 bytes behind it, so that every second vector lies in two lines of the cache.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    block = np.zeros(size + 2 * PAGE, np.uint8)
+    first = (offset - address(block)) % PAGE
+    return block[first : first + size].view(dtype).reshape(shape)
 
 
 def backend_of(key: str) -> Backend:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .backend import Array, device_of
+from .backend import Array, device_of, paged
 from .dispatch import Op
 from .initialize import Initializer, he, zero
 from .operation import Cost, Spec
@@ -89,10 +89,9 @@ class Weighted(Layer):
         if self._params is None:
             random, weight = np.random.default_rng(self.seed), self.shapes["weight"]
             fans = prod(weight[1:]), weight[0] * prod(weight[2:]) // self.options.get("groups", 1)
-            self._params = {
-                name: draw(random, self.shapes[name], *fans).astype(self.dtype, copy=False)
-                for name, draw in self.initial.items()
-            }
+            self._params = {name: paged(shape, self.dtype) for name, shape in self.shapes.items()}
+            for name, draw in self.initial.items():
+                self._params[name][...] = draw(random, self.shapes[name], *fans)
         return self._params
 
     @abstractmethod

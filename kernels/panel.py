@@ -59,7 +59,7 @@ def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add, soon=0, line
             after = (left + terms * a_k if piece < pieces - 1 else soon) + panel * share * LINE
             if m >= PACKED_FROM:
                 right, right_k = packed(vector, right, b_k, terms, width), width * size
-        _strip(vector, width, left, a_row, a_k, right, right_k, c + j * size, c_row, m, terms, add + begin, later, b_k,
+        strip(vector, width, left, a_row, a_k, right, right_k, c + j * size, c_row, m, terms, add + begin, later, b_k,
                after, share)  # fmt: skip
 
 
@@ -77,12 +77,17 @@ def packed(_: Any, vector: Any, b: Any, b_row: Any, rows: Any, width: Any) -> An
         v = Vectors(builder, *vector.value)
         room = cgutils.alloca_once(builder, ir.ArrayType(v.type, PIECE * WIDTH))
         start = builder.ptrtoint(room, INT)
-        with cgutils.for_range(builder, rows) as outer:
-            source = builder.add(b, builder.mul(outer.index, b_row))
-            target = builder.add(start, builder.mul(outer.index, builder.mul(width, integer(v.bytes))))
-            with cgutils.for_range(builder, width) as inner:
-                offset = builder.mul(inner.index, integer(v.bytes))
-                v.store(v.load(builder.add(source, offset)), builder.add(target, offset))
+
+        def copy(columns: int) -> None:
+            def one(row: Any) -> None:
+                source, target = builder.mul(row, b_row), builder.mul(row, integer(columns * v.bytes))
+                for j in range(columns):
+                    vector_of_b = v.load(v.at(builder.add(b, source), j * v.bytes))
+                    v.store(vector_of_b, v.at(builder.add(start, target), j * v.bytes))
+
+            unrolled(builder, integer(0), rows, one, AT_ONCE)
+
+        by_width(builder, width, copy)
         return start
 
     return types.int64(vector, *[types.int64] * 4), generate
@@ -115,13 +120,13 @@ def zero(_: Any, vector: Any, address: Any, count: Any) -> Any:
 
 
 @intrinsic
-def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
-           k: Any, add: Any, later: Any, later_k: Any, soon: Any, soon_lines: Any) -> Any:  # fmt: skip
+def strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
+          k: Any, add: Any, later: Any, later_k: Any, soon: Any, soon_lines: Any) -> Any:  # fmt: skip
     """A panel of C: all its rows, ROWS at a time. Meanwhile the next piece of B is asked for: it begins at `later`."""
     if not isinstance(vector, StaticType):
         return None
 
-    def strip(v: Vectors, columns: int, arguments: Any) -> None:
+    def panel(v: Vectors, columns: int, arguments: Any) -> None:
         a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k, soon, soon_lines = arguments
         builder = v.builder
         lines = integer(max(1, columns * v.bytes // LINE))
@@ -150,15 +155,15 @@ def _strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         v = Vectors(builder, *vector.value)
-        by_width(builder, arguments[1], lambda columns: strip(v, columns, arguments[2:]))
+        by_width(builder, arguments[1], lambda columns: panel(v, columns, arguments[2:]))
         return context.get_dummy_value()
 
     return types.void(vector, *[types.int64] * 15), generate
 
 
-def by_width(builder: Any, width: Any, panel: Callable[[int], None]) -> None:
-    """The code of panel(width), for a width that is known when it runs."""
-    for columns in range(1, WIDTH + 1):
+def by_width(builder: Any, width: Any, panel: Callable[[int], None], most: int = WIDTH) -> None:
+    """The code of panel(width), for a width up to `most` that is known when it runs."""
+    for columns in range(1, most + 1):
         with builder.if_then(builder.icmp_signed("==", width, integer(columns))):
             panel(columns)
 

@@ -145,20 +145,33 @@ def test_streamed_nan_stays_in_its_image_and_its_row(dtype: Any) -> None:
 @pytest.mark.parametrize("lanes", ["full", "one"])
 @pytest.mark.parametrize("N", [1, 7, 33])
 def test_momentum(N: int, lanes: str, dtype: Any) -> None:
-    """dx of the weights before, dw = dyᵀ·x and the step. Every edge of vectors and rows; several panels and blocks."""
+    """dx of the weights before, dw = dyᵀ·x and the step. Every edge of vectors and rows; several panels and pieces."""
     random, width = np.random.default_rng(N), full(dtype) if lanes == "full" else 1
     rates = (0.25, 0.9, 0.125), (0.5, 0.0, 0.25), (0.125, 0.5, 0.0)
-    for vectors, K in ((1, 1), (2, 8), (3, 9), (4, 16), (5, 17), (6, 5), (7, 6), (8, 19), (9, 12), (5, 107)):
+    BLOCK, several = momentum.BLOCK, 2 * momentum.BLOCK * WIDTH + 3
+    for vectors, K in (
+        (1, 1),
+        (2, 8),
+        (3, 9),
+        (4, 16),
+        (5, 17),
+        (6, 5),
+        (7, 6),
+        (8, 19),
+        (9, 12),
+        (5, 107),
+        (several, 59),
+    ):
         lr, mu, decay = rates[vectors % 3]
         C, item = vectors * width, np.dtype(dtype).itemsize
         x, dy, w, v = (drawn(random, shape, dtype) for shape in ((N, C), (N, K), (K, C), (K, C)))
         given = x.copy(), dy.copy(), w.copy(), v.copy()
-        columns, rows = guarded((N * C,), dtype), guarded((-(-K // ROWS), N, ROWS), dtype)
+        columns, rows = guarded((N * C,), dtype), guarded((-(-K // BLOCK), N, BLOCK), dtype)
         panels = -(-C // (WIDTH * width))
         for first, last in ((0, panels // 2), (panels // 2, panels)):
             momentum.pack_columns(x, width, first, last, columns)
         momentum.pack_rows(dy, rows)
-        whole = np.zeros((len(rows) * ROWS, N), dtype)
+        whole = np.zeros((len(rows) * BLOCK, N), dtype)
         whole[:K] = dy.T
         np.testing.assert_array_equal(rows.transpose(0, 2, 1).reshape(-1, N), whole)
         panel = WIDTH * width

@@ -11,6 +11,7 @@ import pytest
 
 import alexnet_np as anp
 from alexnet_np import data, layers, ops
+from alexnet_np.backend import PAGE
 from alexnet_np.benchmarks.kill_and_resume import kill_and_resume
 from alexnet_np.data import generated
 from alexnet_np.data.dataset import Split, subset
@@ -23,6 +24,15 @@ SMALL = Recipe(epochs=2, batch=16, lr=0.02, drop=(2,), seed=3)
 # Loss before every tenth of 60 steps of mini in float64, seed 3: whatever changes one of them changes the training
 # step. The gradient of every layer is checked elsewhere; this guards how they are put together.
 GOLDEN = [2.484279006273, 2.476290011191, 2.420521406797, 1.900568635358, 1.118931575715, 0.790458298865]
+
+
+def test_where_weights_lie() -> None:
+    """On lines of the cache, so that no vector of them lies in two, and velocities in other sets than their weights."""
+    sgd = SGD(anp.alexnet("mini"))
+    for name, layer, key in sgd.trained():
+        assert layer.params[key].ctypes.data % PAGE == 0, name
+        assert sgd.velocity[name].ctypes.data % PAGE == PAGE // 2, name
+        assert not sgd.velocity[name].any(), name
 
 
 @pytest.fixture(scope="module")

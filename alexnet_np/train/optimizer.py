@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from .. import ops
-from ..backend import Array, array_module
+from ..backend import PAGE, Array, array_module, device_of, paged
 from ..layers import Layer
 from ..network import Sequential
 
@@ -35,9 +35,7 @@ class SGD:
             raise ValueError(f"freeze {' '.join(freeze)} leaves no layer to train")
         self.first = trained[0]
         """the first layer whose gradients are needed"""
-        self.velocity: dict[str, Array] = {
-            name: array_module(layer.params[key]).zeros_like(layer.params[key]) for name, layer, key in self.trained()
-        }
+        self.velocity: dict[str, Array] = {name: _at_rest(layer.params[key]) for name, layer, key in self.trained()}
 
     def trained(self) -> Iterator[tuple[str, Layer, str]]:
         """As model.parameters(), without those of frozen layers."""
@@ -54,6 +52,13 @@ class SGD:
         """The keywords of ops.sgd_momentum_ for a layer's parameter called `key`, in a step at learning rate lr."""
         factor, decay = (self.bias_lr, self.bias_decay) if key == "bias" else (1.0, 1.0)
         return {"lr": lr * factor, "momentum": self.momentum, "weight_decay": self.weight_decay * decay}
+
+
+def _at_rest(weights: Array) -> Array:
+    """A velocity of zeros, half a page away from where its weights begin: in other sets of the first cache."""
+    if device_of(weights) == "cpu":
+        return paged(weights.shape, weights.dtype, PAGE // 2)
+    return array_module(weights).zeros_like(weights)
 
 
 def weighted(model: Sequential) -> list[str]:

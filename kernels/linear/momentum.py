@@ -15,14 +15,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..compiled import jit
-from ..panel import AT_ONCE, LINE, ROWS, WIDTH, by_rows, by_width, item_bytes, products, vector_bytes, zero
+from ..panel import LINE, ROWS, WIDTH, by_rows, by_width, item_bytes, packed, products, strip, vector_bytes
 from ..static import StaticType
-from ..vector import REGISTER_BYTES, Vectors, integer, unrolled
+from ..vector import REGISTER_BYTES, Vectors, each, integer
 
-# Rows of w that a panel of x, once it is in the first cache, is used for. A panel of AVX2 is narrow and soon there
-# again: there the next tile of w is the one beside, which the processor fetches by itself, and the rows of a block,
-# that are often a power of two apart and so in one set of the cache, are few.
-BLOCK = (8 if REGISTER_BYTES == 64 else 1) * ROWS
+# So many rows of w and so many panels of its columns, and v's beside them: a piece that stays in the second cache
+# while it is first used for dx and then makes its step. The next is asked for meanwhile, row by row as memory likes it.
+BLOCK = (4 if REGISTER_BYTES == 64 else 8) * ROWS
 
 
 @jit
@@ -53,13 +52,13 @@ def unpack_columns(packed, lanes, first, last, x):  # type: ignore[no-untyped-de
 
 @jit
 def pack_rows(dy, packed):  # type: ignore[no-untyped-def]
-    """dyᵀ in groups of six rows: packed (⌈K/6⌉, N, 6), zero in what is more than K."""
+    """dy in blocks of so many columns: packed (⌈K/BLOCK⌉, N, BLOCK), zero in what is more than K."""
     N, K = dy.shape
     for n in range(N):
         for k in range(K):
-            packed[k // ROWS, n, k % ROWS] = dy[n, k]
-        for k in range(K, len(packed) * ROWS):
-            packed[k // ROWS, n, k % ROWS] = 0
+            packed[k // BLOCK, n, k % BLOCK] = dy[n, k]
+        for k in range(K, len(packed) * BLOCK):
+            packed[k // BLOCK, n, k % BLOCK] = 0
 
 
 @jit
@@ -71,85 +70,75 @@ def backward(vector, dy, x, dx, w, v, N, K, C, first, last, lr, momentum, decay)
     """
     item, size = item_bytes(vector), vector_bytes(vector)
     row = C * size
-    if dx:
-        begin, end = first * WIDTH, min(last * WIDTH, C)
-        zero(vector, dx + begin * size * N, (end - begin) * N)
+    end = min(last * WIDTH, C)
     for k in range(0, K, BLOCK):
         rows, left = min(BLOCK, K - k), dy + k * N * item
-        for j in range(first * WIDTH, min(last * WIDTH, C), WIDTH):
-            packed, at, width = j * size * N, k * row + j * size, min(C - j, WIDTH)
-            to = dx + packed if dx else 0
-            _strip(vector, width, left, x + packed, to, w + at, v + at, row, N, rows, lr, momentum, decay)
+        for begin in range(first * WIDTH, end, BLOCK * WIDTH):
+            wide, at = min(end - begin, BLOCK * WIDTH), k * row + begin * size
+            later = at + wide * size if begin + wide < end else at + BLOCK * row - (begin - first * WIDTH) * size
+            if dx:
+                for j in range(0, wide, WIDTH):
+                    width, to = min(wide - j, WIDTH), dx + (begin + j) * size * N
+                    block = packed(vector, w + at + j * size, row, rows, width)
+                    ask = w + later + j // WIDTH % rows * row
+                    strip(vector, width, left, BLOCK * item, item, block, width * size, to, width * size, N, rows, k,
+                          ask, width * size, 0, 0)  # fmt: skip
+            _step(
+                vector, left, x + begin * size * N, w + at, v + at, row, N, rows, wide, v + later, lr, momentum, decay
+            )
 
 
 @intrinsic
-def _strip(_: Any, vector: Any, width: Any, dy: Any, x: Any, dx: Any, w: Any, v: Any, row: Any, N: Any, m: Any, lr: Any,
-           momentum: Any, decay: Any) -> Any:  # fmt: skip
-    """One panel of a block: its part of dx, then its step; ROWS of its rows at a time."""
+def _step(_: Any, vector: Any, dy: Any, x: Any, w: Any, v: Any, row: Any, N: Any, m: Any, count: Any, later: Any,
+          lr: Any, momentum: Any, decay: Any) -> Any:  # fmt: skip
+    """The step of m rows of w, `count` vectors of each; meanwhile the v at `later` is asked for."""
     if not isinstance(vector, StaticType):
         return None
 
-    def strip(vectors: Vectors, columns: int, arguments: Any) -> None:
-        dy, x, dx, w, v, row, N, m, *rates = arguments
-        builder = vectors.builder
-        item, wide = vectors.itemsize, columns * vectors.bytes
-        lines = max(1, wide // LINE)
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        _, dy, x, w, v, row, N, m, count, later, *rates = arguments
+        vectors = Vectors(builder, *vector.value)
+        item = vectors.itemsize
         lr, momentum, decay = (vectors.everywhere(rate) for rate in rates)
         down = builder.fneg(lr)
 
-        def places(first: Any, rows: int) -> list[list[Any]]:
-            starts = [builder.mul(builder.add(first, integer(i)), row) for i in range(rows)]
-            return [[vectors.at(start, j * vectors.bytes) for j in range(columns)] for start in starts]
+        def tile(first: Any, rows: int, begin: Any, columns: int) -> None:
+            """Some rows from `first` on, `columns` vectors of each from vector `begin` on."""
+            wide, across = columns * vectors.bytes, builder.mul(begin, integer(vectors.bytes))
+            starts = [builder.add(builder.mul(builder.add(first, integer(i)), row), across) for i in range(rows)]
+            places = [[vectors.at(start, j * vectors.bytes) for j in range(columns)] for start in starts]
+            lines = max(1, wide // LINE)
 
-        def numbers(first: Any) -> Any:
-            return builder.add(dy, builder.mul(first, builder.mul(N, integer(item))))
-
-        def to_dx(first: Any, rows: int) -> None:
-            tile = [[vectors.load(builder.add(w, place)) for place in of_row] for of_row in places(first, rows)]
-            left = numbers(first)
-
-            def image(index: Any) -> None:
-                of_image = builder.add(left, builder.mul(index, integer(ROWS * item)))
-                factors = [vectors.splat(vectors.at(of_image, i * item)) for i in range(rows)]
-                for j in range(columns):
-                    target = vectors.at(builder.add(dx, builder.mul(index, integer(wide))), j * vectors.bytes)
-                    total = vectors.load(target)
-                    for i in range(rows):
-                        total = vectors.fma(factors[i], tile[i][j], total)
-                    vectors.store(total, target)
-
-            unrolled(builder, integer(0), N, image, AT_ONCE if rows == ROWS else 1)
-
-        def step(first: Any, rows: int) -> None:
             def ask(number: Any) -> None:
-                """The tile beside this one comes after all rows of the block: too late for the processor's own."""
-                beside = builder.mul(builder.add(first, builder.sdiv(number, integer(lines))), row)
+                below = builder.mul(builder.add(first, builder.sdiv(number, integer(lines))), row)
                 line = builder.mul(builder.srem(number, integer(lines)), integer(LINE))
-                for base in (w, v):
-                    vectors.prefetch_to_write(vectors.at(builder.add(base, builder.add(beside, line)), wide))
+                vectors.prefetch(builder.add(later, builder.add(builder.add(below, across), line)))
 
-            tile = [(i, j, place) for i, of_row in enumerate(places(first, rows)) for j, place in enumerate(of_row)]
             # Read long before they are written, and v written first: rows of w and v that lie in one set of the cache
             # would drive each other out of it between a load and its store.
-            weights = [vectors.load(builder.add(w, place)) for _, _, place in tile]
-            sums = products(vectors, rows, columns, (numbers(first), integer(item), integer(ROWS * item)),
-                            (x, integer(wide)), N, [(integer(rows * lines), ask)] if BLOCK > ROWS else [])  # fmt: skip
-            speeds: list[Any] = []
-            for weight, (i, j, place) in zip(weights, tile, strict=True):
-                change = vectors.fma(decay, weight, builder.load(sums[i][j]))
-                at_v = builder.add(v, place)
-                speeds.append(vectors.fma(down, change, builder.fmul(momentum, vectors.load(at_v))))
-                vectors.store(speeds[-1], at_v)
-            for weight, speed, (_, _, place) in zip(weights, speeds, tile, strict=True):
-                vectors.store(builder.fadd(weight, speed), builder.add(w, place))
+            weights = [[vectors.load(builder.add(w, place)) for place in of_row] for of_row in places]
+            numbers, of_panel = vectors.at(dy, builder.mul(first, integer(item))), builder.mul(across, N)
+            sums = products(vectors, rows, columns, (numbers, integer(item), integer(BLOCK * item)),
+                            (builder.add(x, of_panel), integer(wide)), N, [(integer(rows * lines), ask)])  # fmt: skip
+            speeds: list[list[Any]] = [[] for _ in places]
+            for i, of_row in enumerate(places):
+                for j, place in enumerate(of_row):
+                    change = vectors.fma(decay, weights[i][j], builder.load(sums[i][j]))
+                    before = builder.fmul(momentum, vectors.load(builder.add(v, place)))
+                    speeds[i].append(vectors.fma(down, change, before))
+                    vectors.store(speeds[i][j], builder.add(v, place))
+            for i, of_row in enumerate(places):
+                for j, place in enumerate(of_row):
+                    vectors.store(builder.fadd(weights[i][j], speeds[i][j]), builder.add(w, place))
 
-        with builder.if_then(builder.icmp_signed("!=", dx, integer(0))):
-            by_rows(builder, m, to_dx)
-        by_rows(builder, m, step)
+        def panels(first: Any, rows: int) -> None:
+            whole = builder.sdiv(count, integer(WIDTH))
+            with each(builder, integer(0), whole) as index:
+                tile(first, rows, builder.mul(index, integer(WIDTH)), WIDTH)
+            done = builder.mul(whole, integer(WIDTH))
+            by_width(builder, builder.sub(count, done), lambda columns: tile(first, rows, done, columns), WIDTH - 1)
 
-    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        vectors = Vectors(builder, *vector.value)
-        by_width(builder, arguments[1], lambda columns: strip(vectors, columns, arguments[2:]))
+        by_rows(builder, m, panels)
         return context.get_dummy_value()
 
     return types.void(vector, *[types.int64] * 9, *[types.float64] * 3), generate

@@ -68,7 +68,9 @@ class LinearStage(LayerStage):
                 self.dx.touch(when)
                 self.dcolumns = arena.buffer(f"{self.name}.dcolumns", (N * C,), self.x.dtype).touch(when)
             self.columns = arena.buffer(f"{self.name}.columns", (N * C,), self.x.dtype).touch(when)
-            self.rows = arena.buffer(f"{self.name}.rows", (ceil(K / ROWS), N, ROWS), self.x.dtype).touch(when)
+            self.rows = arena.buffer(
+                f"{self.name}.rows", (ceil(K / momentum.BLOCK), N, momentum.BLOCK), self.x.dtype
+            ).touch(when)
         if self._trains("db"):
             self.dy.touch(when)
             given = Spec(self.bias.shape, self.bias.dtype)
