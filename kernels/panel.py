@@ -60,7 +60,7 @@ def matmul(vector, a, a_row, a_k, b, b_row, c, c_row, m, n, k, add, soon=0, line
             if m >= PACKED_FROM:
                 right, right_k = packed(vector, right, b_k, terms, width), width * size
         strip(vector, width, left, a_row, a_k, right, right_k, c + j * size, c_row, m, terms, add + begin, later, b_k,
-               after, share)  # fmt: skip
+              terms, after, share)  # fmt: skip
 
 
 @intrinsic
@@ -121,19 +121,19 @@ def zero(_: Any, vector: Any, address: Any, count: Any) -> Any:
 
 @intrinsic
 def strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any, b_k: Any, c: Any, c_row: Any, m: Any,
-          k: Any, add: Any, later: Any, later_k: Any, soon: Any, soon_lines: Any) -> Any:  # fmt: skip
-    """A panel of C: all its rows, ROWS at a time. Meanwhile the next piece of B is asked for: it begins at `later`."""
+          k: Any, add: Any, later: Any, later_k: Any, later_rows: Any, soon: Any, soon_lines: Any) -> Any:  # fmt: skip
+    """A panel of C: all its rows, ROWS at a time. Meanwhile it asks for so many rows of a panel from `later` on, and so
+    many lines from `soon` on."""
     if not isinstance(vector, StaticType):
         return None
 
     def panel(v: Vectors, columns: int, arguments: Any) -> None:
-        a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k, soon, soon_lines = arguments
+        a, a_row, a_k, b, b_k, c, c_row, m, k, add, later, later_k, later_rows, soon, soon_lines = arguments
         builder = v.builder
         lines = integer(max(1, columns * v.bytes // LINE))
-        # Lines of the next piece for each tile of C, of which there are at most m/6 + 1.
-        tiles = builder.add(builder.sdiv(m, integer(ROWS)), integer(1))
-        share = builder.mul(builder.add(builder.sdiv(k, tiles), integer(1)), lines)
-        more = builder.sdiv(builder.add(soon_lines, builder.sub(tiles, integer(1))), tiles)
+        tiles = builder.sdiv(builder.add(m, integer(ROWS - 1)), integer(ROWS))
+        share, more = (builder.sdiv(builder.add(count, builder.sub(tiles, integer(1))), tiles) for count in
+                       (builder.mul(later_rows, lines), soon_lines))  # fmt: skip
 
         def tile(first: Any, rows: int) -> None:
             number = builder.sdiv(first, integer(ROWS))
@@ -158,7 +158,7 @@ def strip(_: Any, vector: Any, width: Any, a: Any, a_row: Any, a_k: Any, b: Any,
         by_width(builder, arguments[1], lambda columns: panel(v, columns, arguments[2:]))
         return context.get_dummy_value()
 
-    return types.void(vector, *[types.int64] * 15), generate
+    return types.void(vector, *[types.int64] * 16), generate
 
 
 def by_width(builder: Any, width: Any, panel: Callable[[int], None], most: int = WIDTH) -> None:

@@ -82,7 +82,7 @@ def backward(vector, dy, x, dx, w, v, N, K, C, first, last, lr, momentum, decay)
                     block = packed(vector, w + at + j * size, row, rows, width)
                     ask = w + later + j // WIDTH % rows * row
                     strip(vector, width, left, BLOCK * item, item, block, width * size, to, width * size, N, rows, k,
-                          ask, width * size, 0, 0)  # fmt: skip
+                          ask, width * size, rows, 0, 0)  # fmt: skip
             _step(
                 vector, left, x + begin * size * N, w + at, v + at, row, N, rows, wide, v + later, lr, momentum, decay
             )
