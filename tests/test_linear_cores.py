@@ -148,7 +148,7 @@ def test_momentum(N: int, lanes: str, dtype: Any) -> None:
     """dx of the weights before, dw = dyᵀ·x and the step. Every edge of vectors and rows; several panels and pieces."""
     random, width = np.random.default_rng(N), full(dtype) if lanes == "full" else 1
     rates = (0.25, 0.9, 0.125), (0.5, 0.0, 0.25), (0.125, 0.5, 0.0)
-    BLOCK, several = momentum.BLOCK, 2 * momentum.BLOCK * WIDTH + 3
+    BLOCK, several = momentum.BLOCK, 2 * momentum.PANELS * WIDTH + 3
     for vectors, K in (
         (1, 1),
         (2, 8),

@@ -19,9 +19,10 @@ from ..panel import LINE, ROWS, WIDTH, by_rows, by_width, item_bytes, packed, pr
 from ..static import StaticType
 from ..vector import REGISTER_BYTES, Vectors, each, integer
 
-# So many rows of w and so many panels of its columns, and v's beside them: a piece that stays in the second cache
-# while it is first used for dx and then makes its step. The next is asked for meanwhile, row by row as memory likes it.
-BLOCK = (4 if REGISTER_BYTES == 64 else 8) * ROWS
+# A piece of w, so many rows and panels of columns, with its v: it stays in the second cache while it is first used for
+# dx and then makes its step. The next is asked for meanwhile, row by row as memory likes it.
+BLOCK = 4 * ROWS
+PANELS = 24 if REGISTER_BYTES == 64 else 48
 
 
 @jit
@@ -73,14 +74,15 @@ def backward(vector, dy, x, dx, w, v, N, K, C, first, last, lr, momentum, decay)
     end = min(last * WIDTH, C)
     for k in range(0, K, BLOCK):
         rows, left = min(BLOCK, K - k), dy + k * N * item
-        for begin in range(first * WIDTH, end, BLOCK * WIDTH):
-            wide, at = min(end - begin, BLOCK * WIDTH), k * row + begin * size
+        for begin in range(first * WIDTH, end, PANELS * WIDTH):
+            wide, at = min(end - begin, PANELS * WIDTH), k * row + begin * size
             later = at + wide * size if begin + wide < end else at + BLOCK * row - (begin - first * WIDTH) * size
             if dx:
                 for j in range(0, wide, WIDTH):
                     width, to = min(wide - j, WIDTH), dx + (begin + j) * size * N
                     block = packed(vector, w + at + j * size, row, rows, width)
-                    ask = w + later + j // WIDTH % rows * row
+                    lines = j * size * rows  # of the next piece, those that are asked for before this panel
+                    ask = w + later + lines // (wide * size) * row + lines % (wide * size)
                     strip(vector, width, left, BLOCK * item, item, block, width * size, to, width * size, N, rows, k,
                           ask, width * size, rows, 0, 0)  # fmt: skip
             _step(
