@@ -218,16 +218,13 @@ def products(
         for i, j in every:
             builder.store(v.fma(numbers[i], vectors[j], builder.load(sums[i][j])), sums[i][j])
 
-    ends = [integer(0)]
-    for count, _ in asked or []:
-        ends.append(builder.add(ends[-1], count))
-    most = builder.select(builder.icmp_signed("<", ends[-1], k), ends[-1], k) if asked else integer(0)
-    if asked:
-        with each(builder, integer(0), most) as index:
-            for (_, ask), begin, end in zip(asked, ends, ends[1:], strict=False):
-                within = builder.icmp_unsigned("<", builder.sub(index, begin), builder.sub(end, begin))
-                with builder.if_then(within):
-                    ask(builder.sub(index, begin))
-            step(index)
-    unrolled(builder, most, k, step, AT_ONCE if rows == ROWS else 1)
+    done: Any = integer(0)
+    for count, ask in asked or []:
+        left = builder.sub(k, done)
+        steps = builder.select(builder.icmp_signed("<", count, left), count, left)
+        with each(builder, integer(0), steps) as index:
+            ask(index)
+            step(builder.add(done, index))
+        done = builder.add(done, steps)
+    unrolled(builder, done, k, step, AT_ONCE if rows == ROWS else 1)
     return sums
