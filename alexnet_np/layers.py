@@ -89,9 +89,14 @@ class Weighted(Layer):
         if self._params is None:
             random, weight = np.random.default_rng(self.seed), self.shapes["weight"]
             fans = prod(weight[1:]), weight[0] * prod(weight[2:]) // self.options.get("groups", 1)
-            self._params = {name: paged(shape, self.dtype) for name, shape in self.shapes.items()}
-            for name, draw in self.initial.items():
-                self._params[name][...] = draw(random, self.shapes[name], *fans)
+            params = {name: paged(shape, self.dtype) for name, shape in self.shapes.items()}
+            for name, array in params.items():
+                drawn = self.initial[name](random, array.shape, *fans)
+                if drawn.shape != array.shape:
+                    kind = type(self).__name__
+                    raise ValueError(f"{kind}: {name} was drawn with shape {drawn.shape}, not {array.shape}")
+                array[...] = drawn
+            self._params = params
         return self._params
 
     @abstractmethod

@@ -277,6 +277,12 @@ def test_layers_draw_apart():
     np.testing.assert_equal((len(set(keys)), {seed for seed, _, _ in keys}), (2, {7}))
 
 
+def test_a_draw_of_another_shape_is_refused():
+    layer = Linear(3, 4, bias=lambda random, shape, fan_in, fan_out: np.ones(1, np.float32))
+    with pytest.raises(ValueError, match=r"bias was drawn with shape \(1,\), not \(4,\)"):
+        _ = layer.params
+
+
 @every_variant
 def test_building_and_asking_draw_no_weights(variant):
     model = anp.alexnet(variant)
