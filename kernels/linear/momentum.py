@@ -3,9 +3,9 @@
 Math     dx = dy·w, of w as it was; dw = dyᵀ·x;  v ← μ·v − ε·(λ·w + dw);  w ← w + v
 Shapes   x, dx (N, C), dy (N, K), w and v (K, C); C a multiple of the vector
 Threads  none: a thread calls `backward` for some columns, so that no sum of dx is divided
-Traffic  w and v read and written, each once: a tile of w is in registers while all images pass, for dx, and in the
-         first or second cache when its own step follows. x, dx and dy are packed as the registers want them: in their
-         own layout the N numbers of a column, which a tile needs one after the other, would lie in one set of the cache
+Traffic  w and v read and written, each once: a piece of w is copied into panels for dx, and is in the second cache when
+         its own step follows. x, dx and dy are packed as the registers want them: in their own layout the N numbers of
+         a column, which a tile needs one after the other, would lie in one set of the cache
 Change   against the backwards and sgd_momentum_ one after the other: 4 in place of 8 times the weights' memory
 """
 

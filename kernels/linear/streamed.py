@@ -76,17 +76,17 @@ def forward(vector, x, w, b, y, start, stop, turned, N, C, piece, least, factor)
                 later = here + ROWS * C * item
                 if row + ROWS >= rows:
                     later = w + ((first + block) * C if begin + features == C else first * C + begin + features) * item
-                number = 0
+                strips = 0
                 for k in range(0, features, PIECE):
                     terms = min(PIECE, features - k)
                     left = copied(here + k * item, C * item, count, terms * item)
                     for j in range(0, wide, WIDTH * size):
                         width = min(wide - j, WIDTH * size)
-                        panel, ask = of_piece + j * features + k * width, later + number * C * item
-                        lines = features * item // LINE if number < ROWS else 0
+                        panel, ask = of_piece + j * features + k * width, later + strips * C * item
+                        lines = features * item // LINE if strips < ROWS else 0
                         strip(vector, width // size, left, ROOM, item, panel, width, to + j, wide, count, terms,
                               begin + k, 0, 0, 0, ask, lines)  # fmt: skip
-                        number += 1
+                        strips += 1
         for n in range(N):
             for k in range(rows):
                 number = turned[k, n] + b[first + k]
