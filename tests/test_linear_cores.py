@@ -149,19 +149,8 @@ def test_momentum(N: int, lanes: str, dtype: Any) -> None:
     random, width = np.random.default_rng(N), full(dtype) if lanes == "full" else 1
     rates = (0.25, 0.9, 0.125), (0.5, 0.0, 0.25), (0.125, 0.5, 0.0)
     BLOCK, several = momentum.BLOCK, 2 * momentum.PANELS * WIDTH + 3
-    for vectors, K in (
-        (1, 1),
-        (2, 8),
-        (3, 9),
-        (4, 16),
-        (5, 17),
-        (6, 5),
-        (7, 6),
-        (8, 19),
-        (9, 12),
-        (5, 107),
-        (several, 59),
-    ):
+    sizes = (1, 1), (2, 8), (3, 9), (4, 16), (5, 17), (6, 5), (7, 6), (8, 19), (9, 12), (5, 107), (several, 59)
+    for vectors, K in sizes:
         lr, mu, decay = rates[vectors % 3]
         C, item = vectors * width, np.dtype(dtype).itemsize
         x, dy, w, v = (drawn(random, shape, dtype) for shape in ((N, C), (N, K), (K, C), (K, C)))
