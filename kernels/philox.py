@@ -57,7 +57,7 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         _, x, first, key0, key1, least, factor, y, groups = arguments
         v = Vectors(builder, *vector.value)
-        factors, zero = v.everywhere(factor), v.constant(0)
+        factors = v.everywhere(factor)
         limit = spread(builder, builder.trunc(least, WORD), v.lanes)
         keys = [
             [
@@ -66,36 +66,46 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
             ]
             for r in range(ROUNDS)
         ]
-        with cgutils.for_range(builder, groups) as loop:
-            block = builder.add(first, builder.mul(loop.index, integer(BLOCKS)))
-            numbers = builder.add(spread(builder, block, BLOCKS), _each(ORDER))
-            begin = builder.mul(loop.index, integer(GROUP * v.itemsize))
-            for line in range(AHEAD, AHEAD + GROUP * v.itemsize, LINE):
-                v.prefetch(v.at(builder.add(x, begin), line))
-                v.prefetch_to_write(v.at(builder.add(y, begin), line))
-            pairs = _pairs(builder, _four_words(builder, numbers, keys))
-            for i in range(GROUP // v.lanes):
-                places = range(i * v.lanes // 2, (i + 1) * v.lanes // 2)
-                # Pair k of the group: words 0 and 1 of block k div 2, or its words 2 and 3.
-                dealt = chosen(builder, *pairs, [ORDER.index(k // 2) + k % 2 * BLOCKS for k in places])
-                kept = builder.icmp_unsigned(">=", builder.bitcast(dealt, ir.VectorType(WORD, v.lanes)), limit)
-                offset = v.at(begin, i * v.bytes)
-                scaled = builder.fmul(factors, v.load(builder.add(x, offset)))
-                v.store(builder.select(kept, scaled, zero), builder.add(y, offset))
+        last = builder.add(first, builder.mul(groups, integer(BLOCKS)))
+        below = builder.icmp_unsigned("<=", last, integer(1 << 32))  # so are all blocks there can be in memory
+        with builder.if_else(below, likely=True) as (usual, other):
+            for branch, upper in (usual, lambda blocks: _all(0)), (other, lambda blocks: builder.lshr(blocks, _all(32))):
+                with branch, cgutils.for_range(builder, groups) as loop:
+                    _group(v, loop.index, first, upper, keys, limit, factors, x, y)
         return context.get_dummy_value()
 
     return types.void(vector, *[types.int64] * 5, types.float64, *[types.int64] * 2), generate
 
 
-def _four_words(builder: Any, blocks: Any, keys: Any) -> list[Any]:
-    """The four words of each block, in the lower halves."""
+def _group(v: Vectors, index: Any, first: Any, upper: Any, keys: Any, limit: Any, factors: Any, x: Any, y: Any) -> None:
+    """Keep or drop the elements of group `index`. upper: from blocks to the upper halves of their numbers."""
+    builder, zero = v.builder, v.constant(0)
+    block = builder.add(first, builder.mul(index, integer(BLOCKS)))
+    numbers = builder.add(spread(builder, block, BLOCKS), _each(ORDER))
+    begin = builder.mul(index, integer(GROUP * v.itemsize))
+    for line in range(AHEAD, AHEAD + GROUP * v.itemsize, LINE):
+        v.prefetch(v.at(builder.add(x, begin), line))
+        v.prefetch_to_write(v.at(builder.add(y, begin), line))
+    pairs = _pairs(builder, _four_words(builder, numbers, upper(numbers), keys))
+    for i in range(GROUP // v.lanes):
+        places = range(i * v.lanes // 2, (i + 1) * v.lanes // 2)
+        # Pair k of the group: words 0 and 1 of block k div 2, or its words 2 and 3.
+        dealt = chosen(builder, *pairs, [ORDER.index(k // 2) + k % 2 * BLOCKS for k in places])
+        kept = builder.icmp_unsigned(">=", builder.bitcast(dealt, ir.VectorType(WORD, v.lanes)), limit)
+        offset = v.at(begin, i * v.bytes)
+        scaled = builder.fmul(factors, v.load(builder.add(x, offset)))
+        v.store(builder.select(kept, scaled, zero), builder.add(y, offset))
+
+
+def _four_words(builder: Any, blocks: Any, upper: Any, keys: Any) -> list[Any]:
+    """The four words of each block, in the lower halves; upper: those of the numbers."""
     half, low, a, b = (_all(n) for n in (32, MASK, A, B))
-    c0, c1, c2, c3 = blocks, builder.lshr(blocks, half), _all(0), _all(0)
+    c0, c1, c2, c3 = blocks, upper, _all(0), _all(0)
     for k0, k1 in keys:
-        upper = builder.mul(builder.and_(c0, low), a)
+        product = builder.mul(builder.and_(c0, low), a)
         other = builder.mul(builder.and_(c2, low), b)
-        c0, c1 = builder.xor(builder.xor(builder.lshr(other, half), c1), k0), other
-        c2, c3 = builder.xor(builder.xor(builder.lshr(upper, half), c3), k1), upper
+        c0, c1 = builder.xor(builder.lshr(other, half), builder.xor(c1, k0)), other
+        c2, c3 = builder.xor(builder.lshr(product, half), builder.xor(c3, k1)), product
     return [c0, c1, c2, c3]
 
 
