@@ -69,7 +69,10 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
         last = builder.add(first, builder.mul(groups, integer(BLOCKS)))
         below = builder.icmp_unsigned("<=", last, integer(1 << 32))  # so are all blocks there can be in memory
         with builder.if_else(below, likely=True) as (usual, other):
-            for branch, upper in (usual, lambda blocks: _all(0)), (other, lambda blocks: builder.lshr(blocks, _all(32))):
+            for branch, upper in (
+                (usual, lambda blocks: _all(0)),
+                (other, lambda blocks: builder.lshr(blocks, _all(32))),
+            ):
                 with branch, cgutils.for_range(builder, groups) as loop:
                     _group(v, loop.index, first, upper, keys, limit, factors, x, y)
         return context.get_dummy_value()

@@ -25,7 +25,7 @@ from ..static import StaticType
 from ..vector import Vectors, integer
 
 STEP = 32  # pixels whose t is kept
-BETA = 0.75  # by square roots; a general power is many times slower
+BETA = 0.75  # by square roots: a general power is many times slower
 
 
 def masks(channels: int, size: int, dtype: Any) -> Array:
@@ -74,11 +74,13 @@ def _window_sum(v: Vectors, base: Any, offset: Any, mask: Any, bytes_: Any, size
     return total
 
 
-def _scale(v: Vectors, x: Any, offset: Any, mask: Any, bytes_: Any, size: int, k: Any, a: Any) -> tuple[Any, Any]:
-    """s, and s^(3/4)."""
+def _powers(v: Vectors, x: Any, offset: Any, mask: Any, bytes_: Any, size: int, k: Any, a: Any) -> tuple[Any, Any]:
+    """s^(−3/4), and s^(−1/2): an approximation and a step of Newton's, which makes NaN of infinity."""
+    builder, one, infinity = v.builder, v.constant(1), v.constant(np.inf)
     s = v.fma(v.everywhere(a), _window_sum(v, x, offset, mask, bytes_, size, True), v.everywhere(k))
-    root = v.sqrt(s)
-    return s, v.builder.fmul(root, v.sqrt(root))
+    half = builder.fdiv(one, v.sqrt(s))
+    half = builder.select(builder.fcmp_ordered("==", s, infinity), v.constant(0), half)
+    return builder.fmul(half, v.sqrt(half)), half
 
 
 @intrinsic
@@ -94,8 +96,8 @@ def _normalise(
         v = Vectors(builder, *vector.value)
         with cgutils.for_range(builder, vectors) as loop:
             offset = builder.mul(loop.index, integer(v.bytes))
-            _, power = _scale(v, x, offset, mask, bytes_, size, k, a)
-            v.store(builder.fdiv(v.load(builder.add(x, offset)), power), builder.add(y, offset))
+            power, _ = _powers(v, x, offset, mask, bytes_, size, k, a)
+            v.store(builder.fmul(v.load(builder.add(x, offset)), power), builder.add(y, offset))
         return ir.Constant(ir.IntType(8).as_pointer(), None)
 
     return types.void(window, vector, *[types.int64] * 5, types.float64, types.float64), generate
@@ -126,11 +128,10 @@ def _terms(
         v = Vectors(builder, *vector.value)
         with cgutils.for_range(builder, vectors) as loop:
             offset = builder.mul(loop.index, integer(v.bytes))
-            s, power = _scale(v, x, offset, mask, bytes_, size, k, a)
-            # One division for both: it takes longer than all the rest but the roots.
-            term = builder.fdiv(v.load(builder.add(dy, offset)), builder.fmul(s, power))
-            direct = builder.fmul(s, term)
-            term = builder.fmul(term, v.load(builder.add(x, offset)))
+            power, half = _powers(v, x, offset, mask, bytes_, size, k, a)
+            direct = builder.fmul(v.load(builder.add(dy, offset)), power)
+            # One division for all: it takes longer than all the rest but the root.
+            term = builder.fmul(builder.fmul(direct, v.load(builder.add(x, offset))), builder.fmul(half, half))
             v.store(direct, builder.add(dx, offset))
             v.store(term, builder.add(t, offset))
         return ir.Constant(ir.IntType(8).as_pointer(), None)

@@ -20,6 +20,7 @@ from alexnet_np.parallel import share
 from ..compiled import LEAST, jit
 
 STEP = 1 << 12  # pixels at a time
+USUAL = 0.75  # β
 
 
 def _blocks(pixels: int) -> int:
@@ -58,10 +59,10 @@ def _forward(x, size, k, a, beta, step, y, scale):  # type: ignore[no-untyped-de
         for start in range(0, x.shape[2], step):
             stop = min(start + step, x.shape[2])
             for c in range(channels):
-                total = scale[n, c, start:stop]
-                if size == 5 and 2 <= c < channels - 2:
+                total, result = scale[n, c, start:stop], y[n, c, start:stop]
+                if size == 5 and beta == USUAL and 2 <= c < channels - 2:
                     i, j = start, stop
-                    _five_squares(
+                    _normalise_five(
                         x[n, c - 2, i:j],
                         x[n, c - 1, i:j],
                         x[n, c, i:j],
@@ -70,12 +71,13 @@ def _forward(x, size, k, a, beta, step, y, scale):  # type: ignore[no-untyped-de
                         k,
                         a,
                         total,
+                        result,
                     )
                 else:
                     total[:] = k
                     for j in range(max(c - half, 0), min(c + half + 1, channels)):
                         _add_square(x[n, j, start:stop], a, total)
-                _times_inverse_power(x[n, c, start:stop], total, beta, y[n, c, start:stop])
+                    _times_inverse_power(x[n, c, start:stop], total, beta, result)
 
 
 @jit
@@ -85,25 +87,32 @@ def _add_square(x, a, total):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _five_squares(x0, x1, x2, x3, x4, k, a, total):  # type: ignore[no-untyped-def]
-    """The paper's window, whole, in one pass."""
-    for i in range(len(total)):
+def _normalise_five(x0, x1, x2, x3, x4, k, a, scale, y):  # type: ignore[no-untyped-def]
+    """The paper's window and β, whole, in one pass."""
+    for i in range(len(scale)):
         squares = x0[i] * x0[i] + x1[i] * x1[i] + x2[i] * x2[i] + x3[i] * x3[i] + x4[i] * x4[i]
-        total[i] = k + a * squares
+        scale[i] = k + a * squares
+        y[i] = x2[i] * _inverse_power(scale[i])
+
+
+@jit
+def _inverse_power(scale):  # type: ignore[no-untyped-def]
+    """scale^(−3/4) by square roots, since a general power is many times slower.
+
+    A reciprocal root is an approximation and a step of Newton's, which makes NaN of infinity. The scale's own, not that
+    of a power of it: this would be beyond float32 long before the scale is.
+    """
+    one, zero, infinity = type(scale)(1), type(scale)(0), type(scale)(np.inf)
+    half = zero if scale == infinity else one / np.sqrt(scale)
+    return half * np.sqrt(half)
 
 
 @jit
 def _times_inverse_power(x, scale, beta, y):  # type: ignore[no-untyped-def]
-    """y = x · scale^(−β); the usual β = 0.75 by square roots, since a general power is many times slower.
-
-    A reciprocal root is an approximation and a step of Newton's, which makes NaN of infinity.
-    """
-    if beta == 0.75:
-        one, zero, infinity = x.dtype.type(1), x.dtype.type(0), x.dtype.type(np.inf)
+    """y = x · scale^(−β)."""
+    if beta == USUAL:
         for i in range(len(x)):
-            root = np.sqrt(scale[i])
-            power = one / (root * np.sqrt(root))
-            y[i] = x[i] * (zero if scale[i] == infinity else power)
+            y[i] = x[i] * _inverse_power(scale[i])
     else:
         for i in range(len(x)):
             y[i] = x[i] * scale[i] ** -beta
@@ -147,8 +156,10 @@ def _backward(dy, x, scale, size, factor, beta, ring, dx):  # type: ignore[no-un
                 # Channel `last` enters the ring, and the window of channel c is complete.
                 if last < channels:
                     direct = dx[n, last, start:stop]
-                    _times_inverse_power(dy[n, last, start:stop], scale[n, last, start:stop], beta, direct)
-                    _ratio(direct, x[n, last, start:stop], scale[n, last, start:stop], ring[last % size, :width])
+                    ratio = ring[last % size, :width]
+                    _terms(
+                        dy[n, last, start:stop], x[n, last, start:stop], scale[n, last, start:stop], beta, direct, ratio
+                    )
                 c = last - half
                 if c >= 0:
                     total, result = ring[size, :width], dx[n, c, start:stop]
@@ -164,9 +175,16 @@ def _backward(dy, x, scale, size, factor, beta, ring, dx):  # type: ignore[no-un
 
 
 @jit
-def _ratio(direct, x, scale, ratio):  # type: ignore[no-untyped-def]
-    for i in range(len(x)):
-        ratio[i] = direct[i] * x[i] / scale[i]
+def _terms(dy, x, scale, beta, direct, ratio):  # type: ignore[no-untyped-def]
+    """dy · scale^(−β), and that times x / scale."""
+    if beta == USUAL:
+        for i in range(len(x)):
+            direct[i] = dy[i] * _inverse_power(scale[i])
+            ratio[i] = direct[i] * x[i] / scale[i]
+    else:
+        for i in range(len(x)):
+            direct[i] = dy[i] * scale[i] ** -beta
+            ratio[i] = direct[i] * x[i] / scale[i]
 
 
 @jit
