@@ -6,7 +6,7 @@ Threads  none: a serial core, for a thread's contiguous part of the blocks
 Traffic  x and y once, asked for a page before their turn: ten rounds take so long that few loads are under way at once
 Change   against words in the first-level cache: a round is two multiplications, two shifts and two xors of three,
          because nothing clears the upper halves. Multiplication of 32-bit words does not see them, and what is xored
-         into them stays there
+         into them stays there. Of blocks below 2³² half of the first two rounds is the same for all, and done once
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
             for r in range(ROUNDS)
         ]
         last = builder.add(first, builder.mul(groups, integer(BLOCKS)))
-        below = builder.icmp_unsigned("<=", last, integer(1 << 32))  # so are all blocks there can be in memory
+        below = builder.icmp_unsigned("<=", last, integer(1 << 32))  # as those of any array that memory holds
         with builder.if_else(below, likely=True) as (usual, other):
             for branch, upper in (
                 (usual, lambda blocks: _all(0)),

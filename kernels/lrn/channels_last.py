@@ -130,7 +130,7 @@ def _terms(
             offset = builder.mul(loop.index, integer(v.bytes))
             power, half = _powers(v, x, offset, mask, bytes_, size, k, a)
             direct = builder.fmul(v.load(builder.add(dy, offset)), power)
-            # One division for all: it takes longer than all the rest but the root.
+            # s^(−7/4) from what there is: a division takes longer than all the rest but the root.
             term = builder.fmul(builder.fmul(direct, v.load(builder.add(x, offset))), builder.fmul(half, half))
             v.store(direct, builder.add(dx, offset))
             v.store(term, builder.add(t, offset))
