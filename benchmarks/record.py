@@ -126,11 +126,13 @@ class Record:
     def calm(self) -> list[float]:
         """How near each row's roofs were to the highest of all rows: below 1 where others used the machine meanwhile.
 
-        The product is the same in every row; the copy is in those that move as many bytes as it ever does.
+        The product is the same in every row; the copy is in those that move as many bytes as it ever does. In any row
+        its slow rounds, the tenth percentile, are held against its median.
         """
         gemm = np.array([np.median(row.roofs.gemm) for row in self.rows])
         copy = np.array([np.median(row.roofs.copy) if row.bytes >= LARGEST else 0 for row in self.rows])
         near = gemm / gemm.max(initial=0)
+        near = np.minimum(near, [np.percentile(row.roofs.copy, 10) / np.median(row.roofs.copy) for row in self.rows])
         comparable = copy > 0
         near[comparable] = np.minimum(near[comparable], copy[comparable] / copy.max(initial=0))
         return [float(share) for share in near]

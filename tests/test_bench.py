@@ -126,9 +126,11 @@ def test_rows_of_disturbed_minutes_are_measured_again(
     slow, fast = (deepcopy(made.rows[0]) for _ in range(2))
     gemm = max(float(np.median(row.roofs.gemm)) for row in made.rows)
     for row, share in ((slow, 0.4), (fast, 2.0)):
-        row.roofs = Roofs([share * gemm] * 3, row.roofs.copy)
+        row.roofs = Roofs([share * gemm] * 3, [1e9] * 3)
     disturbed = replace(made, rows=[slow, *made.rows[1:]])
     assert disturbed.calm()[0] < 0.5
+    unsteady = replace(fast, roofs=Roofs(fast.roofs.gemm, [1e9, 2e9, 8e9, 8e9, 8e9]))
+    assert replace(made, rows=[unsteady, fast]).calm() == pytest.approx([1.4e9 / 8e9, 1])
     out, told = tmp_path / "disturbed.json", list[str]()
     for once_more, kept in ((slow, 0.4), (fast, 2.0)):
         rows = [deepcopy(once_more)]
