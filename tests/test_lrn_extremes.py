@@ -14,7 +14,7 @@ from alexnet_np.kernels.vector import REGISTER_BYTES
 
 LANES = REGISTER_BYTES // 4
 OPTIONS: dict[str, Any] = {"k": 2.0, "alpha": 1e-4, "alpha_over_size": False}
-LARGE = 1e-30, 1e10, 1e14, 3e15, 1e18  # at 3e15 the scale^1.5 is beyond float32, at 1e20 the scale is
+SIZES = 1e-30, 1e10, 1e14, 3e15, 1e18  # of x: from 3e15 on scale^1.5 is beyond float32, and at 1e21 the scale is
 
 
 def images(size: float) -> tuple[Array, Array]:
@@ -47,7 +47,7 @@ def planned(x: Array, dy: Array, _: str) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("run", [eager, planned])
-@pytest.mark.parametrize("size", LARGE)
+@pytest.mark.parametrize("size", SIZES)
 def test_as_in_float64(size: float, run: Any) -> None:
     x, dy = images(size)
     y, dx = run(x, dy, "cpu_numba")

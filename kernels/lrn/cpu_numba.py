@@ -18,9 +18,9 @@ from alexnet_np.ops import lrn, lrn_backward
 from alexnet_np.parallel import share
 
 from ..compiled import LEAST, jit
+from .channels_last import BETA
 
 STEP = 1 << 12  # pixels at a time
-USUAL = 0.75  # β
 
 
 def _blocks(pixels: int) -> int:
@@ -60,7 +60,7 @@ def _forward(x, size, k, a, beta, step, y, scale):  # type: ignore[no-untyped-de
             stop = min(start + step, x.shape[2])
             for c in range(channels):
                 total, result = scale[n, c, start:stop], y[n, c, start:stop]
-                if size == 5 and beta == USUAL and 2 <= c < channels - 2:
+                if size == 5 and beta == BETA and 2 <= c < channels - 2:
                     i, j = start, stop
                     _normalise_five(
                         x[n, c - 2, i:j],
@@ -110,7 +110,7 @@ def _inverse_power(scale):  # type: ignore[no-untyped-def]
 @jit
 def _times_inverse_power(x, scale, beta, y):  # type: ignore[no-untyped-def]
     """y = x · scale^(−β)."""
-    if beta == USUAL:
+    if beta == BETA:
         for i in range(len(x)):
             y[i] = x[i] * _inverse_power(scale[i])
     else:
@@ -177,7 +177,7 @@ def _backward(dy, x, scale, size, factor, beta, ring, dx):  # type: ignore[no-un
 @jit
 def _terms(dy, x, scale, beta, direct, ratio):  # type: ignore[no-untyped-def]
     """dy · scale^(−β), and that times x / scale."""
-    if beta == USUAL:
+    if beta == BETA:
         for i in range(len(x)):
             direct[i] = dy[i] * _inverse_power(scale[i])
             ratio[i] = direct[i] * x[i] / scale[i]
