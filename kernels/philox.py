@@ -1,12 +1,13 @@
 """Philox4x32-10 in compiled kernels: elements that are kept by their words, which never leave the registers.
 
 Math     as alexnet_np/ops/philox.py says: word i mod 4 of block i div 4 belongs to element i
-Shapes   one row; a lane is a block, whose words are in four vectors of 64 bits until they are dealt to the elements
+Shapes   one row; a lane of 32 bits is a block, whose words are in four vectors until they are dealt to the elements
 Threads  none: a serial core, for a thread's contiguous part of the blocks
 Traffic  x and y once, asked for a page before their turn: ten rounds take so long that few loads are under way at once
-Change   against words in the first-level cache: a round is two multiplications, two shifts and two xors of three,
-         because nothing clears the upper halves. Multiplication of 32-bit words does not see them, and what is xored
-         into them stays there. Of blocks below 2³² half of the first two rounds is the same for all, and done once
+Change   against a block in 64 bits, where a product stays as it is: the xors, and a shuffle for the upper halves, do
+         twice as many. It leaves them in another order of blocks, and the next round's brings them back; the lower
+         halves, which meet those of the next round, are multiplied once more in the order of their words. Of blocks
+         below 2³² half of the first two rounds is the same for all, and done once
 """
 
 from collections.abc import Sequence
@@ -26,14 +27,17 @@ from .lanes import WORD, chosen, spread
 from .static import Static
 from .vector import INT, REGISTER_BYTES, Vectors, integer
 
-CHAINS = 2  # of rounds at a time: in one, each instruction would wait for the one before
-LANES = REGISTER_BYTES // 8  # of a register, one of 64 bits for each of its blocks
+CHAINS = 3  # of rounds at a time: in one, each instruction would wait for the one before
+LANES = REGISTER_BYTES // 4  # of a register, one for each of its blocks
 BLOCKS = CHAINS * LANES  # in a group
-# The block of each lane: of two neighbours one is of the first half of a register's blocks and one of the second, so
-# that dealing their words to the elements moves none out of its 128 bits.
-ORDER = [lane // LANES * LANES + lane % 2 * LANES // 2 + lane % LANES // 2 for lane in range(BLOCKS)]
 GROUP = 4 * BLOCKS  # elements
+# The block of each lane: those of the same 128 bits are so far apart that dealing their words to the elements, four
+# lanes by four words, moves none out of its 128 bits.
+ORDER = [lane // 4 + lane % 4 * (LANES // 4) for lane in range(LANES)]
 VECTORS = {size: Static(size, REGISTER_BYTES // size) for size in (4, 8)}  # of elements, by their size in bytes
+TURNED = 0, 2, 1, 3  # the order of each four lanes after a round, and before the next
+SIGN = 1 << 31  # inverted in words and bound: compared as signed numbers, in one instruction where unsigned take two
+WORDS, WIDE = ir.VectorType(WORD, LANES), ir.VectorType(INT, LANES // 2)  # a register, as words and as products
 
 
 @jit
@@ -58,71 +62,105 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
         _, x, first, key0, key1, least, factor, y, groups = arguments
         v = Vectors(builder, *vector.value)
         factors = v.everywhere(factor)
-        limit = spread(builder, builder.trunc(least, WORD), v.lanes)
+        limit = spread(builder, builder.trunc(builder.xor(least, integer(SIGN)), WORD), v.lanes)
         keys = [
-            [
-                spread(builder, builder.add(key, integer(r * bump)), BLOCKS)
-                for key, bump in zip((key0, key1), BUMP, strict=True)
-            ]
-            for r in range(ROUNDS)
+            [_key(builder, key, r, bump) for key, bump in zip((key0, key1), BUMP, strict=True)] for r in range(ROUNDS)
         ]
         last = builder.add(first, builder.mul(groups, integer(BLOCKS)))
         below = builder.icmp_unsigned("<=", last, integer(1 << 32))  # as those of any array that memory holds
         with builder.if_else(below, likely=True) as (usual, other):
-            for branch, upper in (
-                (usual, lambda blocks: _all(0)),
-                (other, lambda blocks: builder.lshr(blocks, _all(32))),
-            ):
+            for branch, counters in ((usual, _below), (other, _any)):
                 with branch, cgutils.for_range(builder, groups) as loop:
-                    _group(v, loop.index, first, upper, keys, limit, factors, x, y)
+                    block = builder.add(first, builder.mul(loop.index, integer(BLOCKS)))
+                    chains = _rounds(builder, [counters(builder, block, c) for c in range(CHAINS)], keys)
+                    _group(v, loop.index, chains, limit, factors, x, y)
         return context.get_dummy_value()
 
     return types.void(vector, *[types.int64] * 5, types.float64, *[types.int64] * 2), generate
 
 
-def _group(v: Vectors, index: Any, first: Any, upper: Any, keys: Any, limit: Any, factors: Any, x: Any, y: Any) -> None:
-    """Keep or drop the elements of group `index`. upper: from blocks to the upper halves of their numbers."""
+def _key(builder: Any, key: Any, r: int, bump: int) -> Any:
+    """A word of round r's key for every block, the last round's with its sign inverted."""
+    word = builder.trunc(builder.add(key, integer(r * bump)), WORD)
+    return spread(builder, builder.xor(word, ir.Constant(WORD, SIGN * (r == ROUNDS - 1))), LANES)
+
+
+def _below(builder: Any, block: Any, chain: int) -> tuple[Any, Any]:
+    """The two words of the numbers of a chain's blocks, all below 2³². block: the group's first."""
+    first = spread(builder, builder.trunc(block, WORD), LANES)
+    return builder.add(first, ir.Constant(WORDS, [chain * LANES + i for i in ORDER])), _all(0)
+
+
+def _any(builder: Any, block: Any, chain: int) -> tuple[Any, Any]:
+    """The same of blocks that may lie beyond. The upper words meet what the first round made, so in its order."""
+    kind = ir.VectorType(INT, LANES)
+    numbers = builder.add(spread(builder, block, LANES), ir.Constant(kind, [chain * LANES + i for i in ORDER]))
+    upper = builder.trunc(builder.lshr(numbers, ir.Constant(kind, [32] * LANES)), WORDS)
+    return builder.trunc(numbers, WORDS), _fours(builder, upper, upper, TURNED)
+
+
+def _group(v: Vectors, index: Any, chains: Any, limit: Any, factors: Any, x: Any, y: Any) -> None:
+    """Keep or drop the elements of group `index` by the words of its blocks."""
     builder, zero = v.builder, v.constant(0)
-    block = builder.add(first, builder.mul(index, integer(BLOCKS)))
-    numbers = builder.add(spread(builder, block, BLOCKS), _each(ORDER))
     begin = builder.mul(index, integer(GROUP * v.itemsize))
     for line in range(AHEAD, AHEAD + GROUP * v.itemsize, LINE):
         v.prefetch(v.at(builder.add(x, begin), line))
         v.prefetch_to_write(v.at(builder.add(y, begin), line))
-    pairs = _pairs(builder, _four_words(builder, numbers, upper(numbers), keys))
+    dealt = [words for chain in chains for words in _dealt(builder, chain)]
     for i in range(GROUP // v.lanes):
-        places = range(i * v.lanes // 2, (i + 1) * v.lanes // 2)
-        # Pair k of the group: words 0 and 1 of block k div 2, or its words 2 and 3.
-        dealt = chosen(builder, *pairs, [ORDER.index(k // 2) + k % 2 * BLOCKS for k in places])
-        kept = builder.icmp_unsigned(">=", builder.bitcast(dealt, ir.VectorType(WORD, v.lanes)), limit)
+        register, lane = divmod(i * v.lanes, LANES)
+        words = chosen(builder, dealt[register], dealt[register], range(lane, lane + v.lanes))
+        kept = builder.icmp_signed(">=", words, limit)
         offset = v.at(begin, i * v.bytes)
         scaled = builder.fmul(factors, v.load(builder.add(x, offset)))
         v.store(builder.select(kept, scaled, zero), builder.add(y, offset))
 
 
-def _four_words(builder: Any, blocks: Any, upper: Any, keys: Any) -> list[Any]:
-    """The four words of each block, in the lower halves; upper: those of the numbers."""
-    half, low, a, b = (_all(n) for n in (32, MASK, A, B))
-    c0, c1, c2, c3 = blocks, upper, _all(0), _all(0)
-    for k0, k1 in keys:
-        product = builder.mul(builder.and_(c0, low), a)
-        other = builder.mul(builder.and_(c2, low), b)
-        c0, c1 = builder.xor(builder.lshr(other, half), builder.xor(c1, k0)), other
-        c2, c3 = builder.xor(builder.lshr(product, half), builder.xor(c3, k1)), product
-    return [c0, c1, c2, c3]
+def _rounds(builder: Any, counters: Sequence[tuple[Any, Any]], keys: Any) -> list[list[Any]]:
+    """The four words of each chain's blocks, with their signs inverted. counters: the words of the blocks' numbers."""
+    chains = [[*counter, _all(0), _all(0)] for counter in counters]
+    for r, (k0, k1) in enumerate(keys):
+        for chain in chains:
+            c0, c1, c2, c3 = chain
+            upper, lower = _product(builder, c0, A, r == ROUNDS - 1)
+            other, below = _product(builder, c2, B, r == ROUNDS - 1)
+            chain[:] = (
+                builder.xor(other, builder.xor(c1, k0)),
+                below,
+                builder.xor(upper, builder.xor(c3, k1)),
+                lower,
+            )
+    return chains
 
 
-def _pairs(builder: Any, words: list[Any]) -> list[Any]:
-    """Words 0 and 1 of each block in one lane, the first in its lower half; and words 2 and 3."""
-    return [
-        builder.or_(builder.and_(low, _all(MASK)), builder.shl(high, _all(32))) for low, high in (words[:2], words[2:])
-    ]
+def _product(builder: Any, words: Any, factor: int, last: bool) -> tuple[Any, Any]:
+    """words · factor: the upper halves in the order TURNED, and the lower in that of the words.
+
+    Of the last round the lower too are turned, which brings them back, and their signs inverted.
+    """
+    wide = builder.bitcast(words, WIDE)
+    numbers, low, half = (ir.Constant(WIDE, [n] * WIDE.count) for n in (factor, MASK, 32))
+    even = builder.bitcast(builder.mul(builder.and_(wide, low), numbers), WORDS)
+    odd = builder.bitcast(builder.mul(builder.lshr(wide, half), numbers), WORDS)
+    if last:
+        lower = builder.xor(_fours(builder, even, odd, (0, 2, 4, 6)), _all(SIGN))
+    else:
+        lower = builder.mul(words, _all(factor))
+    return _fours(builder, even, odd, (1, 3, 5, 7)), lower
 
 
-def _each(numbers: Sequence[int]) -> Any:
-    """A constant vector of 64 bits a lane."""
-    return ir.Constant(ir.VectorType(INT, BLOCKS), [integer(number) for number in numbers])
+def _dealt(builder: Any, words: Sequence[Any]) -> list[Any]:
+    """Words 0 … 3 of each block as the stream has them: four vectors."""
+    first, last = (0, 4, 1, 5), (2, 6, 3, 7)
+    halves = [[_fours(builder, a, b, places) for a, b in (words[:2], words[2:])] for places in (first, last)]
+    return [_fours(builder, *half, places) for half in halves for places in ((0, 1, 4, 5), (2, 3, 6, 7))]
+
+
+def _fours(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:
+    """Of each 128 bits the lanes at these places, 0 … 3 in a and 4 … 7 in b: what shuffles do without crossing."""
+    lanes = [four + place % 4 + place // 4 * LANES for four in range(0, LANES, 4) for place in places]
+    return chosen(builder, a, b, lanes)
 
 
 def _all(number: int) -> Any:
-    return _each([number] * BLOCKS)
+    return ir.Constant(WORDS, [number] * LANES)
