@@ -3,7 +3,7 @@
 Math     as alexnet_np/ops/philox.py says: word i mod 4 of block i div 4 belongs to element i
 Shapes   one row; a lane of 32 bits is a block, whose words are in four vectors until they are dealt to the elements
 Threads  none: a serial core, for a thread's contiguous part of the blocks
-Traffic  x and y once, asked for a page before their turn: ten rounds take so long that few loads are under way at once
+Traffic  x and y once, asked for before their turn: ten rounds take so long that few loads are under way at once
 Change   against a block in 64 bits, where a product stays as it is: the xors, and a shuffle for the upper halves, do
          twice as many. It leaves them in another order of blocks, and the next round's brings them back; the lower
          halves, which meet those of the next round, are multiplied once more in the order of their words. Of blocks
@@ -21,12 +21,13 @@ from numba.extending import intrinsic
 
 from alexnet_np.ops.philox import BUMP, MASK, ROUNDS, A, B
 
-from .ahead import AHEAD, LINE
+from .ahead import LINE
 from .compiled import jit
 from .lanes import WORD, chosen, spread
 from .static import Static
 from .vector import INT, REGISTER_BYTES, Vectors, integer
 
+AHEAD = 2048  # bytes, which take longer than the memory's answer and leave room in the first cache
 CHAINS = 3  # of rounds at a time: in one, each instruction would wait for the one before
 LANES = REGISTER_BYTES // 4  # of a register, one for each of its blocks
 BLOCKS = CHAINS * LANES  # in a group
@@ -104,7 +105,7 @@ def _group(v: Vectors, index: Any, chains: Any, limit: Any, factors: Any, x: Any
     builder, zero = v.builder, v.constant(0)
     begin = builder.mul(index, integer(GROUP * v.itemsize))
     for line in range(AHEAD, AHEAD + GROUP * v.itemsize, LINE):
-        v.prefetch(v.at(builder.add(x, begin), line))
+        v.prefetch(v.at(builder.add(x, begin), line), nearness=3)
         v.prefetch_to_write(v.at(builder.add(y, begin), line))
     dealt = [words for chain in chains for words in _dealt(builder, chain)]
     for i in range(GROUP // v.lanes):
