@@ -42,6 +42,8 @@ LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
         r"vpcmpeqd",
     ),
     "philox:keep": ((VECTOR, ROW, 1, 1, 1, 1, 1.0, ROW), r"vpmuludq"),
+    "softmax.row:softmax_row": ((ROW, ROW), r"vf\w+ps"),
+    "softmax.row:_largest": ((ROW,), r"vpmaxsd"),
     "conv2d.columns:_add": ((ROW, ROW), r"vaddps"),
 }
 
