@@ -77,10 +77,10 @@ def test_choice_is_seen() -> None:
     random = np.random.default_rng(0)
     wide, narrow = random.standard_normal((16, 32, 13, 13)), random.standard_normal((16, 3, 13, 13))
 
-    def ran(x: Any, asked: str) -> str:
-        w = random.standard_normal((32, x.shape[1], 3, 3)).astype(x.dtype)
+    def ran(x: Any, asked: str, side: int = 3, stride: int = 1) -> str:
+        w = random.standard_normal((32, x.shape[1], side, side)).astype(x.dtype)
         with anp.use(asked), anp.trace() as calls:
-            ops.conv2d(x, w, np.zeros(32, x.dtype), padding=1)
+            ops.conv2d(x, w, np.zeros(32, x.dtype), stride=stride, padding=1)
         assert calls[0].asked == asked
         return calls[0].kernel
 
@@ -89,6 +89,10 @@ def test_choice_is_seen() -> None:
     assert ran(narrow.astype(np.float32), "cpu_numba") == "cpu_numba/columns"
     assert ran(wide, "cpu_numba") == "cpu_numba/columns"
     assert ran(wide.astype(np.float32), "cpu_numpy") == "cpu_numpy"
+    image = random.standard_normal((1, 3, 227, 227))
+    assert ran(image.astype(np.float32), "cpu_numba", 11, 4) == "cpu_numba/blocks"  # conv1
+    assert ran(image, "cpu_numba", 11, 4) == "cpu_numba/columns"
+    assert ran(image.astype(np.float32), "cpu_numba", 11, 2) == "cpu_numba/columns"  # 6 blocks
 
 
 def test_a_choice_stands_for_the_plain_name() -> None:

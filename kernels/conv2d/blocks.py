@@ -8,7 +8,11 @@ Traffic  each once
 Change   with s = 1 the plain change of layout, with room for channels that fill vectors
 """
 
+from alexnet_np.backend import Array
+from alexnet_np.ops.windows import Sides
+
 from ..compiled import jit, unsigned
+from ..layouts import Images
 
 
 @jit
@@ -89,3 +93,21 @@ def filters_from_blocks(blocks, s, w):  # type: ignore[no-untyped-def]
             for i in range(R):
                 for j in range(R):
                     w[k, c, i, j] = blocks[k, (c * s + i % s) * s + j % s, i // s, j // s]
+
+
+class Blocks(Images):
+    """Images of which a kernel sees the blocks of s × s pixels; shape: (N, channels, rows, columns) of these."""
+
+    def __init__(self, shape: tuple[int, ...], s: int, padding: Sides) -> None:
+        super().__init__(shape)
+        self._s, self._before = s, (padding[0][0], padding[1][0])
+
+    def _with_rows(self, blocks: Array) -> Array:
+        _, channels, rows, columns = self.shape
+        return blocks.reshape(-1, rows, columns, channels)
+
+    def read(self, x: Array, xs: Array) -> None:
+        to_blocks(x, self._s, *self._before, self._with_rows(xs), 0, len(x) * self.shape[2])
+
+    def write(self, xs: Array, x: Array) -> None:
+        from_blocks(self._with_rows(xs), self._s, *self._before, x)

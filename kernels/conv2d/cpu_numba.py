@@ -8,7 +8,8 @@
     cpu_numba/blocks        at a stride: pixels to channels, then Winograd's tiles
 
 Winograd's tiles run two to three times as fast where vectors of channels fill a register and there are so many tiles
-that transforming the filters pays. In float64, which is for checking, the exact sums stay.
+that transforming the filters pays; in blocks, conv1 one and a half times to twice. In float64, which is for checking,
+the exact sums stay.
 """
 
 from typing import Any
@@ -19,7 +20,8 @@ from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair
 
-from . import cpu_numba_blocks, cpu_numba_columns, cpu_numba_direct, cpu_numba_im2col, cpu_numba_winograd_2x2  # noqa: F401 (they register themselves)  # noqa: F401
+from . import cpu_numba_blocks as blocks
+from . import cpu_numba_columns, cpu_numba_direct, cpu_numba_im2col, cpu_numba_winograd_2x2  # noqa: F401 (they register themselves)
 from .cpu_numba_winograd import lanes, refuses, tiles
 
 LEAST_LANES = 8  # of float32: half a register of AVX-512, a whole one of AVX2
@@ -27,13 +29,18 @@ LEAST_TILES = 96  # in the batch: below, more time goes to the filters than to t
 
 
 def _rung(images: int, w: tuple[int, ...], outputs: Pair, stride: Pair, groups: int, dtype: Any) -> str:
+    if stride == (1, 1):
+        rung, refused, side, channels = "cpu_numba/winograd", refuses(w[2:], stride), w[2], w[1]
+    else:
+        rung, refused = "cpu_numba/blocks", blocks.refuses(w[2:], stride, groups)
+        side, channels = blocks.taps(w[2], stride[0]), w[1] * stride[0] ** 2
     if (
         dtype == np.float32
-        and refuses(w[2:], stride) is None
-        and lanes(dtype, w[1], w[0] // groups) >= LEAST_LANES
-        and images * tiles(w[2], outputs) >= LEAST_TILES
+        and refused is None
+        and lanes(dtype, channels, w[0] // groups) >= LEAST_LANES
+        and images * tiles(side, outputs) >= LEAST_TILES
     ):
-        return "cpu_numba/winograd"
+        return rung
     return "cpu_numba/columns"
 
 

@@ -20,7 +20,7 @@ from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
-from ..layouts import to_channels_first, to_channels_last
+from ..layouts import Images
 from ..static import Static
 from ..vector import lanes
 from . import channels_last as core
@@ -123,6 +123,7 @@ def _bytes_of_u(side: int | None, x: tuple[int, ...], w: Spec, y: tuple[int, ...
 
 def forward(
     side: int | None,
+    images: Images | None,
     x: Array,
     w: Array,
     b: Array,
@@ -133,34 +134,35 @@ def forward(
     out: Array,
     workspace: Array,
 ) -> None:
-    N, C, H, W = x.shape
-    _, K, P, Q = out.shape
-    f = form(x.shape, w.shape, out.shape, padding, groups, x.dtype, side)
+    images, outputs = images or Images(x.shape), Images(out.shape)
+    (N, C, H, W), (_, K, P, Q) = images.shape, out.shape
+    f = form(images.shape, w.shape, out.shape, padding, groups, x.dtype, side)
     u = workspace.ctypes.data
 
     def filters(lo: int, hi: int) -> None:
         taps = np.empty((w.shape[2] ** 2, f.lanes), x.dtype)
         winograd_weights.to_u(f.tile, f.vector, w.shape[2], w, u, taps, f.point, groups, lo, hi)
 
-    def images(lo: int, hi: int) -> None:
+    def some(lo: int, hi: int) -> None:
         step = _images_at_a_time(f, hi - lo, BLOCK_BYTES)
         scratch, spare = np.empty(_room(f, step), np.uint8), np.zeros(_pixels(f), x.dtype)
         xs, ys = np.empty((step, H * W, C), x.dtype), np.empty((step, P * Q, K), x.dtype)
         for i in range(lo, hi, step):
             n = min(step, hi - i)
-            to_channels_last(x[i : i + n].reshape(n, C, H * W), xs)
+            images.read(x[i : i + n], xs)
             core.forward(
                 f.tile, f.vector, f.shape, xs.ctypes.data, u, b.ctypes.data, ys.ctypes.data, scratch.ctypes.data,
                 spare.ctypes.data, 0, n * f.tiles, n * f.tiles,
             )  # fmt: skip
-            to_channels_first(ys[:n], out[i : i + n].reshape(n, K, P * Q))
+            outputs.write(ys[:n], out[i : i + n])
 
     share(C, filters)
-    share(N, images)
+    share(N, some)
 
 
 def backward_data(
     side: int | None,
+    images: Images | None,
     dy: Array,
     w: Array,
     *,
@@ -171,30 +173,30 @@ def backward_data(
     out: Array,
     workspace: Array,
 ) -> None:
-    N, C, H, W = x_shape
-    _, K, P, Q = dy.shape
-    f = form(x_shape, w.shape, dy.shape, padding, groups, dy.dtype, side)
+    images, outputs = images or Images(x_shape), Images(dy.shape)
+    (N, C, H, W), (_, K, P, Q) = images.shape, dy.shape
+    f = form(images.shape, w.shape, dy.shape, padding, groups, dy.dtype, side)
     ut = workspace.ctypes.data
 
     def filters(lo: int, hi: int) -> None:
         taps = np.empty((w.shape[2] ** 2, f.lanes), dy.dtype)
         winograd_weights.to_ut(f.tile, f.vector, w.shape[2], w, ut, taps, f.point, groups, lo, hi)
 
-    def images(lo: int, hi: int) -> None:
+    def some(lo: int, hi: int) -> None:
         step = _images_at_a_time(f, hi - lo, BLOCK_BYTES)
         scratch, spare = np.empty(_room(f, step), np.uint8), np.zeros(_pixels(f), dy.dtype)
         dys, dxs = np.empty((step, P * Q, K), dy.dtype), np.empty((step, H * W, C), dy.dtype)
         for i in range(lo, hi, step):
             n = min(step, hi - i)
-            to_channels_last(dy[i : i + n].reshape(n, K, P * Q), dys)
+            outputs.read(dy[i : i + n], dys)
             core.backward_data(
                 f.tile, f.vector, f.shape, dys.ctypes.data, 0, ut, dxs.ctypes.data, scratch.ctypes.data,
                 spare.ctypes.data, 0, n, n,
             )  # fmt: skip
-            to_channels_first(dxs[:n], out[i : i + n].reshape(n, C, H * W))
+            images.write(dxs[:n], out[i : i + n])
 
     share(K, filters)
-    share(N, images)
+    share(N, some)
 
 
 def _pieces(f: _Form, images: int, itemsize: int) -> tuple[int, dict[str, int]]:
@@ -216,6 +218,7 @@ def _whole_lines(size: int) -> int:
 
 def backward_weights(
     side: int | None,
+    images: Images | None,
     dy: Array,
     x: Array,
     *,
@@ -227,9 +230,9 @@ def backward_weights(
     workspace: Array,
 ) -> None:
     dw, db = out
-    N, C, H, W = x.shape
-    _, K, P, Q = dy.shape
-    f = form(x.shape, w_shape, dy.shape, padding, groups, dy.dtype, side)
+    images, outputs = images or Images(x.shape), Images(dy.shape)
+    (N, C, H, W), (_, K, P, Q) = images.shape, dy.shape
+    f = form(images.shape, w_shape, dy.shape, padding, groups, dy.dtype, side)
     step, sizes = _pieces(f, N, dy.itemsize)
     ends = list(accumulate(map(_whole_lines, sizes.values())))
     at = {
@@ -241,8 +244,8 @@ def backward_weights(
     at["spare"][:] = 0
     one = np.ones(1, dy.dtype)
     for i in range(0, N, step):
-        images = min(step, N - i)
-        v_point, m_point = (images * f.tiles * row + core.GAP for row in (v_row, K * dy.itemsize))
+        number = min(step, N - i)
+        v_point, m_point = (number * f.tiles * row + core.GAP for row in (v_row, K * dy.itemsize))
         dm = v + f.elements * v_point
 
         def transform(
@@ -251,8 +254,8 @@ def backward_weights(
             xs, dys = np.empty((together, H * W, C), x.dtype), np.empty((together, P * Q, K), dy.dtype)
             for first in range(lo, hi, together):
                 n = min(together, hi - first)
-                to_channels_last(x[i + first : i + first + n].reshape(n, C, H * W), xs)
-                to_channels_last(dy[i + first : i + first + n].reshape(n, K, P * Q), dys)
+                images.read(x[i + first : i + first + n], xs)
+                outputs.read(dy[i + first : i + first + n], dys)
                 to_v, to_m = v + first * f.tiles * v_row, dm + first * f.tiles * K * dy.itemsize
                 core.input_tiles(f.tile, f.vector, f.shape, xs.ctypes.data, to_v, v_point, v_row, spare, 0, n * f.tiles)
                 core.gradient_tiles(f.tile, f.vector, f.shape, dys.ctypes.data, 0, to_m, m_point, spare, 0, n * f.tiles)
@@ -263,9 +266,9 @@ def backward_weights(
             tiles = min(step, N - i) * f.tiles
             core.to_du(f.vector, f.shape, dm, m_point, v, v_point, v_row, du, tiles, lo, hi, i > 0)
 
-        share(images, transform)
+        share(number, transform)
         share(f.elements, multiply)
-        core.to_db(f.vector, f.shape, dm, m_point, one.ctypes.data, db.ctypes.data, images * f.tiles, i > 0)
+        core.to_db(f.vector, f.shape, dm, m_point, one.ctypes.data, db.ctypes.data, number * f.tiles, i > 0)
 
     def filters(lo: int, hi: int) -> None:
         taps = np.empty((w_shape[2] ** 2, f.lanes), dy.dtype)
@@ -288,7 +291,7 @@ def rung(key: str, side: int | None, error: float, only: int | None = None) -> N
         (conv2d_backward_data, backward_data, _ut, refuses_w),
         (conv2d_backward_weights, backward_weights, _pieces_together, refuses_shape),
     ):
-        made: Any = partial(body, side)
+        made: Any = partial(body, side, None)
         made.__module__, made.__name__ = body.__module__, body.__name__  # as a plain function would have them
         op.kernel(key, workspace=partial(workspace, side), refuses=why, error=error)(made)
 
