@@ -59,14 +59,20 @@ def from_blocks(blocks, s, top, left, x):  # type: ignore[no-untyped-def]
     """The adjoint: each pixel from its place in the blocks; zero for those that no block holds."""
     n, C, H, W = x.shape
     rows, columns = blocks.shape[1:3]
+    held = min(W, columns * s - left)
     for i in range(n):
         for c in range(C):
             for h in range(H):
                 row, r = divmod(h + top, s)
-                for w in range(W):
-                    column, q = divmod(w + left, s)
-                    held = row < rows and column < columns
-                    x[i, c, h, w] = blocks[i, row, column, (c * s + r) * s + q] if held else x.dtype.type(0)
+                target, base = x[i, c, h], (c * s + r) * s
+                target[0 if row >= rows else held :] = 0
+                if row < rows:
+                    column, q = divmod(left, s)
+                    for w in range(held):
+                        target[w] = blocks[i, row, column, base + q]
+                        q += 1
+                        if q == s:
+                            column, q = column + 1, 0
 
 
 @jit
