@@ -54,3 +54,17 @@ def test_softmax_of_rows_with_ends(dtype: Any) -> None:
     with anp.use("cpu_numba"):
         found = ops.softmax(x)
     np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [6, 37, 1000])
+def test_softmax_does_not_depend_on_where_its_arrays_lie(dtype: Any, classes: int) -> None:
+    values, found = np.random.default_rng(0).standard_normal((4, classes)).astype(dtype), set()
+    room = np.empty(3 * values.size + 80, dtype)
+    for gap in range(40):
+        x, y = (room[start:][: values.size].reshape(values.shape) for start in (0, values.size + gap))
+        for given, made in ((x, y), (y, x)):
+            given[:] = values
+            with anp.use("cpu_numba"):
+                found.add(ops.softmax(given, out=made).tobytes())
+    assert len(found) == 1

@@ -17,8 +17,9 @@ def softmax_row(x, y):  # type: ignore[no-untyped-def]
     top, total = _largest(x), x.dtype.type(0)
     for k in range(len(x)):
         y[k] = exponential(x[k] - top)
+    for k in range(len(y)):  # by itself: beside a store, the order of a sum depends on how near x lies to y
         total += y[k]
-    for k in range(len(x)):
+    for k in range(len(y)):
         y[k] /= total
     return top, total
 
