@@ -7,19 +7,17 @@ Traffic  the least from memory: a row stays in the first-level cache while it is
 Change   against cpu_numpy: no temporaries, an exponential in vector code, and threads
 """
 
-from math import ceil
-
 from alexnet_np.backend import Array
 from alexnet_np.ops import softmax, softmax_backward
 from alexnet_np.parallel import share
 
-from ..compiled import LEAST_MOVED, jit
-from .row import softmax_row
+from ..compiled import jit
+from .row import least_rows, softmax_row
 
 
 @softmax.kernel("cpu_numba")
 def forward(x: Array, *, out: Array) -> None:
-    share(len(x), lambda lo, hi: _forward(x[lo:hi], out[lo:hi]), least=ceil(LEAST_MOVED / 8 / x.shape[1]))
+    share(len(x), lambda lo, hi: _forward(x[lo:hi], out[lo:hi]), least=least_rows(x.shape[1]))
 
 
 @jit
@@ -30,7 +28,7 @@ def _forward(x, y):  # type: ignore[no-untyped-def]
 
 @softmax_backward.kernel("cpu_numba")
 def backward(dy: Array, y: Array, *, out: Array) -> None:
-    share(len(y), lambda lo, hi: _backward(dy[lo:hi], y[lo:hi], out[lo:hi]), least=ceil(LEAST_MOVED / 8 / y.shape[1]))
+    share(len(y), lambda lo, hi: _backward(dy[lo:hi], y[lo:hi], out[lo:hi]), least=least_rows(y.shape[1]))
 
 
 @jit

@@ -1,14 +1,20 @@
 """A row of softmax, compiled, for softmax and for its loss."""
 
 from functools import partial
+from math import ceil
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..compiled import FLAGS, jit
+from ..compiled import FLAGS, LEAST_MOVED, jit
 from ..exponential import exponential
+
+
+def least_rows(classes: int) -> int:
+    """So many are worth a thread: a number of theirs takes eight times as long as to move it."""
+    return ceil(LEAST_MOVED / 8 / classes)
 
 
 @partial(jit, flags=FLAGS - {"arcp"})  # with it a quotient would be rounded twice, by way of a reciprocal

@@ -8,16 +8,14 @@ Traffic  the least from memory: a row stays in the first-level cache while it is
 Change   against cpu_numpy: no temporaries, an exponential in vector code, and threads
 """
 
-from math import ceil
-
 import numpy as np
 
 from alexnet_np.backend import Array
 from alexnet_np.ops import softmax_cross_entropy, softmax_cross_entropy_backward
 from alexnet_np.parallel import share
 
-from ..compiled import LEAST_MOVED, jit
-from ..softmax.row import softmax_row
+from ..compiled import jit
+from ..softmax.row import least_rows, softmax_row
 
 
 @softmax_cross_entropy.kernel("cpu_numba")
@@ -25,7 +23,7 @@ def forward(logits: Array, labels: Array, *, out: tuple[Array, Array]) -> None:
     loss, probs = out
     labels, losses = _native(labels), np.empty(len(logits), logits.dtype)
     share(len(logits), lambda lo, hi: _forward(logits[lo:hi], labels[lo:hi], probs[lo:hi], losses[lo:hi]),
-          least=ceil(LEAST_MOVED / 8 / logits.shape[1]))  # fmt: skip
+          least=least_rows(logits.shape[1]))  # fmt: skip
     loss[...] = losses.mean()
 
 
@@ -46,7 +44,7 @@ def backward(probs: Array, labels: Array, *, out: Array) -> None:
     images = probs.dtype.type(len(probs))
     labels = _native(labels)
     share(len(probs), lambda lo, hi: _backward(probs[lo:hi], labels[lo:hi], images, out[lo:hi]),
-          least=ceil(LEAST_MOVED / 8 / probs.shape[1]))  # fmt: skip
+          least=least_rows(probs.shape[1]))  # fmt: skip
 
 
 @jit
