@@ -150,7 +150,7 @@ def _not_compiled() -> Iterator[None]:
     jit = compiled and compiled.jit
     try:
         if compiled:
-            compiled.jit = lambda function: function
+            compiled.jit = lambda function, flags=None: function
         yield
     finally:
         if compiled:
