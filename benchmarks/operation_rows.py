@@ -1,15 +1,18 @@
 """Every operation of a training step at its distinct shapes: each kernel of ours beside PyTorch's call, in turns.
 
 Ours are bound and write into memory that is given to them, as in a planned step: what a plain call adds to look for its
-kernel is measured by overhead.py. PyTorch allocates its results, as in its own.
+kernel is measured by overhead.py. PyTorch allocates its results, as in its own. What both read, and what ours write,
+lies in large pages, as in a plan's arena: in pages of 4 KB, which arrays below 4 MB get by themselves, a ReLU of 2 MB
+with cold caches takes up to half as long again, to find out where they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet_np.backend import BEST, Array, backend_of
+from alexnet_np.backend import BEST, Array, address, backend_of
 from alexnet_np.conformance import poisoned
 from alexnet_np.dispatch import OPS, Op, use
 from alexnet_np.models import alexnet
@@ -17,6 +20,7 @@ from alexnet_np.network import Sequential
 from alexnet_np.operation import Spec
 from alexnet_np.ops.cases import named_outputs, wire
 from alexnet_np.parallel import threads
+from alexnet_np.plan.arena import ALIGN, GUARD
 from alexnet_np.plan.bound import Bound
 
 from . import roofs
@@ -29,6 +33,7 @@ from .truth import off_by, truth
 LOOPS, MOST_FLOPS = ("cpu_numba/direct",), 2e9
 LEARNING_RATE = 1e-4
 RAISES = "it raises"
+LARGE_PAGE = 2 << 20  # bytes
 
 
 class Call(NamedTuple):
@@ -61,7 +66,21 @@ def distinct_calls(variant: str, batch: int, ops: Sequence[str] = (), seen: set[
         shape = _shape(op, arrays, keywords)
         if (layer, op.name) in alike and shape not in seen and (not ops or op.name in ops):
             seen.add(shape)
-            yield Call(alike[layer, op.name], op, arrays, keywords)
+            yield Call(alike[layer, op.name], op, side_by_side(arrays), keywords)
+
+
+def side_by_side(arrays: Iterable[Array]) -> tuple[Array, ...]:
+    """Copies of the arrays in one block, each at the beginning of a line of the cache; all of its pages are large."""
+    arrays = tuple(arrays)
+    places = [0, *accumulate(-(-a.nbytes // ALIGN) * ALIGN + GUARD for a in arrays)]
+    block = np.empty(places[-1] + 3 * LARGE_PAGE, np.uint8)  # for blocks of 4 MB NumPy asks for large pages
+    first = -address(block) % LARGE_PAGE
+    copies = []
+    for array, place in zip(arrays, places, strict=False):
+        memory = block[first + place : first + place + array.nbytes]
+        copies.append(memory.view(array.dtype).reshape(array.shape))
+        copies[-1][...] = array
+    return tuple(copies)
 
 
 def _shape(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -> Any:
@@ -174,10 +193,10 @@ def _contender(call: Call, key: str, specs: Sequence[Spec]) -> Contender:
     op = call.op
     with use(**{op.name: key}):
         bound = Bound(op, *specs, **call.keywords)
-    made = tuple(poisoned(spec.shape, spec.dtype) for spec in bound.outputs)
+    made = side_by_side(poisoned(spec.shape, spec.dtype) for spec in bound.outputs)
     space = bound.workspace and np.empty(bound.workspace.shape, bound.workspace.dtype)
     dynamic = {name: value for name, value in call.keywords.items() if name in op.dynamic}
-    arrays = tuple(a.copy() if n in op.inplace else a for n, a in zip(op.inputs, call.arrays, strict=True))
+    arrays = side_by_side(call.arrays) if op.inplace else call.arrays
 
     def run() -> None:
         bound(*arrays, out=made, workspace=space, **dynamic)

@@ -5,7 +5,7 @@ the difference of the medians is the overhead. Outputs and workspace are allocat
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from alexnet_np.dispatch import Op, load_kernels, use
 from alexnet_np.ops.cases import cases
 
 CALLS, ROUNDS = 300, 31
+KEY = "cpu_numpy"
 
 
 def _nothing(*arrays: Any, **keywords: Any) -> None:
@@ -30,23 +31,29 @@ def _microseconds(function: Callable[[], Any]) -> float:
 
 def overhead(op: Op) -> float:
     """Median microseconds of a dispatched call beyond those of its kernel, on the operation's first case."""
-    case, key = cases(op, np.float32)[0], "cpu_numpy"
-    kernel = op.kernels[key]
-    op.kernels[key] = replace(kernel, body=_nothing)
+    case = cases(op, np.float32)[0]
+    kernel = op.kernels[KEY]
+    op.kernels[KEY] = replace(kernel, body=_nothing)
     op.changed()
     try:
-        with use(key):
+        with use(KEY):
             through = []
             for _ in range(ROUNDS):
                 call = _microseconds(lambda: op(*case.arrays, **case.keywords))
                 body = _microseconds(lambda: _nothing(*case.arrays, **case.keywords, out=None))
                 through.append(call - body)
     finally:
-        op.kernels[key] = kernel
+        op.kernels[KEY] = kernel
         op.changed()
     return float(np.median(through))
 
 
+def lines() -> Iterator[str]:
+    """What each operation's overhead is."""
+    for op in load_kernels().values():
+        yield f"{op.name:36} " + (f"{overhead(op):5.1f} µs" if KEY in op.kernels else f"has no kernel of {KEY}")
+
+
 if __name__ == "__main__":
-    for operation in load_kernels().values():
-        print(f"{operation.name:32} {overhead(operation):5.1f} µs")
+    for line in lines():
+        print(line)

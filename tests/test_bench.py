@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from quick_bench import quick
 
 from alexnet_np import ops
-from alexnet_np.backend import BEST
+from alexnet_np.backend import BEST, address
 from alexnet_np.benchmarks import bench, machine, memory, network_rows, operations, plots, record, table, truth
-from alexnet_np.benchmarks.operation_rows import Call, contenders_of, distinct_calls, operation_row
+from alexnet_np.benchmarks.operation_rows import Call, contenders_of, distinct_calls, operation_row, side_by_side
+from alexnet_np.benchmarks.overhead import lines
 from alexnet_np.benchmarks.roofs import Roofs
 from alexnet_np.cli import main
+from alexnet_np.dispatch import OPS
 from alexnet_np.models import alexnet
+from alexnet_np.plan.arena import ALIGN, GUARD
 
 WANTED = bench.Wanted(variants=("mini",), batches=(2,), ops=("conv2d", "relu"), rounds=2, peers=False)
 
@@ -80,6 +84,34 @@ def test_asymmetric_padding_in_pytorch() -> None:
         for name, contender in contenders_of(call, peers=True)[0].items():
             contender.run()
             assert truth.off_by(contender.outputs(), expected)[1] == "", (op.name, name)
+
+
+def test_arrays_side_by_side_are_copies_that_do_not_touch() -> None:
+    random = np.random.default_rng(0)
+    arrays = (
+        random.standard_normal((3, 5)),
+        random.integers(0, 9, 7),
+        np.float32(2.5).reshape(()),
+        np.ones((4, 1), np.int8),
+    )
+    copies = side_by_side(arrays)
+    for array, copy in zip(arrays, copies, strict=True):
+        assert copy.dtype == array.dtype and address(copy) % ALIGN == 0
+        np.testing.assert_array_equal(copy, array)
+        copy[...] = 0
+    np.testing.assert_array_equal(arrays[0], np.random.default_rng(0).standard_normal((3, 5)))
+    ends = [(address(copy), address(copy) + copy.nbytes) for copy in copies]
+    assert all(end + GUARD <= begin for (_, end), (begin, _) in pairwise(ends))
+
+
+def test_overhead_of_every_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an operation has no kernel in NumPy: that is told."""
+    monkeypatch.setattr("alexnet_np.benchmarks.overhead.CALLS", 1)
+    monkeypatch.setattr("alexnet_np.benchmarks.overhead.ROUNDS", 1)
+    told = {line.split()[0]: line for line in lines()}
+    assert told.keys() == OPS.keys()
+    assert told["conv2d"].endswith("µs") and told["relu_maxpool2d"].endswith("has no kernel of cpu_numpy")
+    assert "cpu_numpy" in OPS["conv2d"].kernels
 
 
 def test_what_is_off_is_told() -> None:
