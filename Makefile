@@ -31,7 +31,7 @@ check: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable .[dev]
 	touch $@
 
-# How many planted mistakes the gradient checker sees, beside PyTorch's, and how small they may be: some ten minutes.
+# How many planted mistakes the gradient checker sees, beside PyTorch's, and how small they may be: an hour and a quarter.
 study: .venv/dev
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m alexnet_np.benchmarks.study docs/planted_mistakes.md
 
