@@ -8,28 +8,38 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from math import ceil
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from .backend import Array
 from .placement import Placement
 
 Body = Callable[[int, int], Any]
-Job = tuple[Callable[[], Any], "SimpleQueue[BaseException | None]"]
 
 TURNS = 4  # of each thread where turns are dealt, if all are as fast
+
+
+class Job(NamedTuple):
+    """What a worker does, and where it says so."""
+
+    work: Callable[[], Any]
+    ended: Array  # one int64, which is then 1
+    failures: list[BaseException]
+
 
 _lock = Lock()
 _chosen: int | None = None
 _blas: list[Any] | None = None  # the copies of BLAS in this process: NumPy's, SciPy's, ...
 _limits: list[int] = []  # what those had before `_limiting` blocks did
 _limiting = 0  # blocks of one_thread_in_blas that run now
-_jobs: "SimpleQueue[Job]" = SimpleQueue()
+_jobs: SimpleQueue[Job] = SimpleQueue()
 _in_a_row = Lock()  # of those who add to them
 _workers = 0
 _placement = Placement()
@@ -55,6 +65,7 @@ def threads() -> int:
 
 def set_threads(n: int) -> None:
     """Use n threads from now on: in our compiled kernels and in every copy of BLAS. Raises ValueError for n < 1."""
+    global _blas
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"threads must be a positive int, got {n!r}")
     _choose(n)
@@ -62,6 +73,7 @@ def set_threads(n: int) -> None:
         if _limiting:
             _limits[:] = [n] * len(_limits)  # for when the block that runs now has ended
         else:
+            _blas = None  # Numba, too, loads a copy: when it compiles for the first time
             for library in libraries():
                 library.set_num_threads(n)
 
@@ -78,6 +90,11 @@ def blas_loaded() -> None:
                 library.set_num_threads(chosen)
 
 
+def free_threads() -> int:
+    """How many a kernel may use that is called here: 1 inside a part, where nothing is shared."""
+    return 1 if _inside.get() else threads()
+
+
 def share(n: int, body: Body, *, least: int = 1) -> None:
     """Run body(lo, hi) over contiguous parts of range(n), one for each thread, the first in the caller's.
 
@@ -85,7 +102,7 @@ def share(n: int, body: Body, *, least: int = 1) -> None:
     there and then; parts that call BLAS are shared inside `one_thread_in_blas`. Returns when all parts have ended; what
     the first of those that failed raised is raised then.
     """
-    parts = 1 if _inside.get() else min(threads(), max(1, n // least))
+    parts = min(free_threads(), max(1, n // least))
     if parts <= 1:
         body(0, n)
         return
@@ -100,7 +117,7 @@ def together(body: Body, give_up: Callable[[], object]) -> None:
     So the parts may wait for each other, in compiled code. give_up: called where a part fails, to let the others go on.
     Inside a part of another `share` there is one part. Raises what the first of those that failed raised.
     """
-    parts = 1 if _inside.get() else threads()
+    parts = free_threads()
 
     def part(number: int) -> None:
         try:
@@ -148,20 +165,21 @@ def _run(parts: Sequence[Callable[[], Any]], give_up: Callable[[], object] | Non
     """
     _hire(len(parts) - 1)
     _placement.keep_off_this_cpu()
-    done: SimpleQueue[BaseException | None] = SimpleQueue()
-    given = 0
+    waiting, ended, given = _waiting(), np.zeros(len(parts), np.int64), 0
+    failures: list[BaseException] = []
     try:
         with _in_a_row:
             for part in parts[1:]:
-                _jobs.put((partial(copy_context().run, _part, part), done))
+                _jobs.put(Job(partial(copy_context().run, _part, part), ended[given : given + 1], failures))
                 given += 1
+            waiting.call_back()
         copy_context().run(_part, parts[0])
     except BaseException:
         if give_up is not None:
             give_up()
         raise
     finally:
-        failures = [failure for _ in range(given) if (failure := done.get()) is not None]
+        waiting.until_all(ended[:given])
     if failures:
         raise failures[0]
 
@@ -171,16 +189,37 @@ def _part(part: Callable[[], Any]) -> None:
     part()
 
 
-def _work(jobs: "SimpleQueue[Job]") -> None:
+def _work(jobs: SimpleQueue[Job]) -> None:
     while True:
-        job, done = jobs.get()
+        job = jobs.get()
         try:
-            job()
+            job.work()
         except BaseException as failure:
-            done.put(failure)
-        else:
-            done.put(None)
-        del job, done  # what they hold is not kept until the next job
+            job.failures.append(failure)
+        ended = job.ended
+        del job  # what it holds is not kept until the next one
+        _waiting().listen(jobs.empty, ended)
+
+
+@cache
+def _waiting() -> Any:
+    """How threads wait for each other, in compiled code: a thread that sleeps takes 50 µs to wake, and may do so on the
+    CPU of the one that wakes it."""
+    from .kernels import team
+
+    return team
+
+
+def wake(count: int) -> None:
+    """Have so many workers do nothing, and wait as after anything else."""
+    _hire(count)
+    _placement.keep_off_this_cpu()
+    for _ in range(count):
+        _jobs.put(Job(_nothing, np.zeros(1, np.int64), []))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _hire(count: int) -> None:

@@ -45,11 +45,17 @@ def _checked_gemm(a: Array, a_transposed: bool, b: Array, b_transposed: bool, c:
 
 
 # Compiled kernels run as they are written, in Python: what is compiled does not see where an array ends.
-SAFE: dict[str, Any] = {"share": _two_parts, "gemm": _checked_gemm}
+SAFE: dict[str, Any] = {
+    "share": _two_parts,
+    "team": lambda n, least: None,
+    "parallel_for": lambda _, n, body, arguments: _two_parts(n, lambda lo, hi: body(lo, hi, *arguments)),
+    "gemm": _checked_gemm,
+}
 COMPILED = (
     "alexnet_np.kernels.ahead",
     "alexnet_np.kernels.blas",
     "alexnet_np.kernels.philox",
+    "alexnet_np.kernels.team",
 )  # these stay as they are
 
 # These work on addresses from end to end: altered, they would write anywhere. They have tests/test_winograd.py and

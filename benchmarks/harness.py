@@ -3,7 +3,7 @@
 So a change in the machine's speed meets all of them, and none always runs after the same neighbour. Before each timed
 call all threads that the last one left spinning have come to rest: OpenBLAS's spin for 100 to 300 ms, and PyTorch's
 would have to share the cores with them. Then the caches are emptied, by reading other memory: a call finds its data in
-memory. Our threads wake up by that; a peer's own are woken by `before`, as its last operation would have done.
+memory. `before` wakes the threads of whose turn it is, as its last operation would have done.
 """
 
 import gc
@@ -31,7 +31,7 @@ def in_turns(
     rounds: int | None = None,
     always: tuple[str, ...] = (),
     apart: tuple[str, ...] = (),
-    before: Callable[[], object] | None = None,
+    before: Callable[[str], object] | None = None,
     seed: int = 0,
 ) -> dict[str, list[float]]:
     """Seconds of each call of each of `runs`, which are called in turns after one call to warm up.
@@ -39,7 +39,7 @@ def in_turns(
     seconds: the time to spend; it may take longer, since there are at least LEAST rounds. rounds: so many instead.
     always: names of those that take part in every round, as the roofs do, however slow they are.
     apart: names of those that are left behind only by one another, as the peers are, not by the others.
-    before: called right before each call of those.
+    before: called with the name right before each call.
     """
     for run in runs.values():
         run()
@@ -52,8 +52,8 @@ def in_turns(
             for name in random.permutation(active):
                 settle()
                 empty_caches()
-                if before and name in apart:
-                    before()
+                if before:
+                    before(name)
                 taken[name].append(timed(runs[name]))
             gc.collect()
             if rounds is None:

@@ -24,7 +24,7 @@ from alexnet_np.train.optimizer import SGD
 
 from . import roofs
 from .harness import in_turns
-from .operation_rows import wake_peer
+from .operation_rows import waking
 from .record import Measured, Row
 
 LEARNING_RATE = 1e-4  # so that labels drawn at random are not learned so far that numbers get strange
@@ -127,7 +127,7 @@ def _timed(
         rounds=rounds,
         always=tuple(roof_runs),
         apart=theirs,
-        before=wake_peer() if theirs else None,
+        before=waking(theirs),
     )
     measured = {}
     for name, contender in contenders.items():

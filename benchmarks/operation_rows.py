@@ -6,7 +6,7 @@ lies in large pages, as in a plan's arena: in pages of 4 KB, which arrays below 
 with cold caches takes up to half as long again, to find out where they are.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from alexnet_np.models import alexnet
 from alexnet_np.network import Sequential
 from alexnet_np.operation import Spec
 from alexnet_np.ops.cases import named_outputs, wire
-from alexnet_np.parallel import threads
+from alexnet_np.parallel import share, threads
 from alexnet_np.plan.arena import ALIGN, GUARD
 from alexnet_np.plan.bound import Bound
 
@@ -34,6 +34,7 @@ LOOPS, MOST_FLOPS = ("cpu_numba/direct",), 2e9
 LEARNING_RATE = 1e-4
 RAISES = "it raises"
 LARGE_PAGE = 2 << 20  # bytes
+_SMALL = np.zeros((128, 1000), np.float32)
 
 
 class Call(NamedTuple):
@@ -143,7 +144,7 @@ def operation_row(
         rounds=rounds,
         always=tuple(roof_runs),
         apart=theirs,
-        before=wake_peer() if theirs else None,
+        before=waking(theirs),
     )
     if op.inplace:  # what was overwritten in every round is not one step away from where it began
         again = contenders_of(call, peers)[0]
@@ -216,11 +217,24 @@ def _theirs(call: Call) -> tuple[dict[str, Contender], dict[str, str]]:
     return {name: _peer(peer.run, peer.outputs) for name, peer in peers.items()}, absent
 
 
-def wake_peer() -> Callable[[], object]:
-    """What wakes PyTorch's threads."""
-    from .peers.torch_runs import wake
+def waking(peers: Collection[str]) -> Callable[[str], None]:
+    """What to call before each turn: it wakes all threads of PyTorch where one of the peers is called, else ours.
 
-    return wake
+    Both by five softmaxes, after which each is as in the middle of a step.
+    """
+    if peers:
+        from .peers.torch_runs import wake
+
+    def before(name: str) -> None:
+        if name in peers:
+            wake()
+        else:
+            share(threads(), lambda lo, hi: None)  # a sleeping thread is not woken for so few numbers
+            with use("cpu_numba"):
+                for _ in range(5):
+                    OPS["softmax"](_SMALL)
+
+    return before
 
 
 def _peer(call: Callable[[], Any], outputs: Callable[[Any], dict[str, Array]]) -> Contender:

@@ -18,13 +18,13 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 from alexnet_np.ops.philox import BUMP, MASK, ROUNDS, A, B
 
 from .ahead import LINE
 from .compiled import jit
 from .lanes import WORD, chosen, spread
-from .static import Static
 from .vector import INT, REGISTER_BYTES, Vectors, integer
 
 AHEAD = 2048  # bytes, which take longer than the memory's answer and leave room in the first cache
@@ -35,33 +35,34 @@ GROUP = 4 * BLOCKS  # elements
 # The block of each lane: those of the same 128 bits are so far apart that dealing their words to the elements, four
 # lanes by four words, moves none out of its 128 bits.
 ORDER = [lane // 4 + lane % 4 * (LANES // 4) for lane in range(LANES)]
-VECTORS = {size: Static(size, REGISTER_BYTES // size) for size in (4, 8)}  # of elements, by their size in bytes
 TURNED = 0, 2, 1, 3  # the order of each four lanes after a round, and before the next
 SIGN = 1 << 31  # inverted in words and bound: compared as signed numbers, in one instruction where unsigned take two
 WORDS, WIDE = ir.VectorType(WORD, LANES), ir.VectorType(INT, LANES // 2)  # a register, as words and as products
 
 
 @jit
-def keep(vector, x, first, key0, key1, least, factor, y):  # type: ignore[no-untyped-def]
-    """y = factor · x where the word is at least `least`, else 0. first: the block of x[0]; vector: of VECTORS."""
+def keep(x, first, key0, key1, least, factor, y):  # type: ignore[no-untyped-def]
+    """y = factor · x where the word is at least `least`, else 0. first: the block of x[0]."""
     whole = len(x) // GROUP
-    _keep(vector, x.ctypes.data, first, key0, key1, least, factor, y.ctypes.data, whole)
+    _keep(x, first, key0, key1, least, factor, y, whole)
     left = len(x) - whole * GROUP
     if left:  # in a group of its own, which has room for what is not there
         end, made = np.zeros(GROUP, x.dtype), np.empty(GROUP, x.dtype)
         end[:left] = x[whole * GROUP :]
-        _keep(vector, end.ctypes.data, first + whole * BLOCKS, key0, key1, least, factor, made.ctypes.data, 1)
+        _keep(end, first + whole * BLOCKS, key0, key1, least, factor, made, 1)
         y[whole * GROUP :] = made[:left]
 
 
 @intrinsic
-def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: Any, factor: Any, y: Any,
-          groups: Any) -> Any:  # fmt: skip
+def _keep(_: Any, x: Any, first: Any, key0: Any, key1: Any, least: Any, factor: Any, y: Any, groups: Any) -> Any:
     """So many groups."""
+    kinds, size = (x, y), x.dtype.bitwidth // 8
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        _, x, first, key0, key1, least, factor, y, groups = arguments
-        v = Vectors(builder, *vector.value)
+        x, first, key0, key1, least, factor, y, groups = arguments
+        arrays = [make_array(kind)(context, builder, array) for kind, array in zip(kinds, (x, y), strict=True)]
+        x, y = (builder.ptrtoint(array.data, INT) for array in arrays)
+        v = Vectors(builder, size, REGISTER_BYTES // size)
         factors = v.everywhere(factor)
         limit = spread(builder, builder.trunc(builder.xor(least, integer(SIGN)), WORD), v.lanes)
         keys = [
@@ -77,7 +78,7 @@ def _keep(_: Any, vector: Any, x: Any, first: Any, key0: Any, key1: Any, least: 
                     _group(v, loop.index, chains, limit, factors, x, y)
         return context.get_dummy_value()
 
-    return types.void(vector, *[types.int64] * 5, types.float64, *[types.int64] * 2), generate
+    return types.void(x, *[types.int64] * 4, types.float64, y, types.int64), generate
 
 
 def _key(builder: Any, key: Any, r: int, bump: int) -> Any:

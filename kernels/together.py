@@ -7,6 +7,7 @@ whoever else wants it; after a long while they sleep, so that what keeps another
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from numba.extending import intrinsic
 from alexnet_np.backend import Array
 from alexnet_np.parallel import TURNS, threads
 
+from .atomics import WORD, add, call_c, change, look, offer_cpu
 from .compiled import jit
-from .vector import INT, integer
+from .vector import integer
 
-WORD = ir.IntType(32)
 COUNTERS = 2
 LINE = 8  # int64s: what threads look at all the time has a line of the cache to itself
 GIVEN_UP = 1 << 62  # arrivals: more than there will ever be
@@ -70,7 +71,7 @@ def turn(state, counter, part, parts, n, least):  # type: ignore[no-untyped-def]
     """
     some = max(least, n // (TURNS * parts))
     number, base = (n + some - 1) // some, (2 + COUNTERS + part) * LINE + counter
-    mine = _add_one(state.ctypes.data + (2 + counter) * LINE * 8) - state[base]
+    mine = add(state.ctypes.data + (2 + counter) * LINE * 8, 1) - state[base]
     if 0 <= mine < number:  # below 0 only if a part has failed, which then asks for no more
         return mine * some, min(n, (mine + 1) * some)
     state[base] += number + parts  # each part has asked for one more than there were
@@ -84,47 +85,35 @@ def share_of(n, part, parts):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _add_one(_: Any, address: Any) -> Any:
-    """The int64 at an address before one was added, as one step."""
-
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        return builder.atomic_rmw("add", builder.inttoptr(arguments[0], INT.as_pointer()), integer(1), "monotonic")
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
 def _arrive(_: Any, address: Any, parts: Any) -> Any:
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        counter, parts = builder.inttoptr(arguments[0], INT.as_pointer()), arguments[1]
-        before = builder.atomic_rmw("add", counter, integer(1), "acq_rel")
+        address, parts = arguments
+        before = change(builder, "add", address, integer(1))
         full = builder.mul(builder.add(builder.sdiv(before, parts), integer(1)), parts)
         full = builder.select(builder.icmp_signed(">=", before, integer(GIVEN_UP)), integer(0), full)
-        looks = cgutils.alloca_once_value(builder, integer(0))
-        look, again, done = (builder.append_basic_block(name) for name in ("look", "again", "done"))
-        builder.branch(look)
-        builder.position_at_end(look)
-        here = builder.load_atomic(counter, "acquire", 8)
-        builder.cbranch(builder.icmp_signed(">=", here, full), done, again)
-        builder.position_at_end(again)
-        seen = builder.add(builder.load(looks), integer(1))
-        builder.store(seen, looks)
-        if os.name == "posix":
-            with builder.if_then(builder.icmp_signed(">", seen, integer(PATIENCE)), likely=False):
-                late = builder.icmp_signed(">", seen, integer(PATIENCE + LONG))
-                with builder.if_else(late) as (sleep, offer):
-                    with sleep:
-                        _call(builder, "usleep", ir.Constant(WORD, NAP))
-                    with offer:
-                        _call(builder, "sched_yield")
-        builder.branch(look)
-        builder.position_at_end(done)
+        until(builder, address, lambda here: builder.icmp_signed(">=", here, full))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
 
 
-def _call(builder: Any, name: str, *arguments: Any) -> None:
-    """A function of the C library that takes ints and returns one."""
-    kind = ir.FunctionType(WORD, [WORD] * len(arguments))
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+def until(builder: Any, address: Any, reached: Callable[[Any], Any]) -> None:
+    """For generators: go on when what other threads do to the int64 there is enough for `reached`."""
+    looks = cgutils.alloca_once_value(builder, integer(0))
+    again, wait, done = (builder.append_basic_block(name) for name in ("again", "wait", "done"))
+    builder.branch(again)
+    builder.position_at_end(again)
+    builder.cbranch(reached(look(builder, address)), done, wait)
+    builder.position_at_end(wait)
+    seen = builder.add(builder.load(looks), integer(1))
+    builder.store(seen, looks)
+    if os.name == "posix":
+        with builder.if_then(builder.icmp_signed(">", seen, integer(PATIENCE)), likely=False):
+            late = builder.icmp_signed(">", seen, integer(PATIENCE + LONG))
+            with builder.if_else(late) as (sleep, offer):
+                with sleep:
+                    call_c(builder, "usleep", ir.Constant(WORD, NAP))
+                with offer:
+                    offer_cpu(builder)
+    builder.branch(again)
+    builder.position_at_end(done)

@@ -12,23 +12,23 @@ from numba import njit
 
 from alexnet_np.kernels.compiled import FLAGS
 from alexnet_np.kernels.maxpool2d.cpu_numba_backward_rows import _form as backward_form
-from alexnet_np.kernels.philox import VECTORS
 from alexnet_np.kernels.static import Static
+from alexnet_np.kernels.vector import REGISTER_BYTES
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64") or not llvm.get_host_cpu_features().get("avx2"),
     reason="reads the assembly of x86-64 with AVX2",
 )
 ROW, NUMBER, INT32 = np.ones(8, np.float32), np.float32(1), np.ones(8, np.int32)
-WINDOW, VECTOR = Static(2, 2, 2, 2, False), VECTORS[4]
+WINDOW, VECTOR = Static(2, 2, 2, 2, False), Static(4, REGISTER_BYTES // 4)
 PLANE, WINDOWS = np.ones((1, 2, 32), np.float32), np.ones((1, 1, 16), np.float32)  # a row fills any vector
 BACKWARD = backward_form((2, 2), (2, 2), 4, (2, 32), (1, 16))
 
 # Function, arguments, and an instruction on packed numbers that its loop must have in 256 or 512 bits.
 LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "relu.cpu_numba:_forward": ((ROW, ROW), r"vmovups|vand\w*ps"),
-    "relu.cpu_numba:_backward": ((ROW, ROW, ROW), r"vcmp\w*ps"),
-    "sgd_momentum.cpu_numba:_update": ((ROW, ROW, ROW, NUMBER, NUMBER, NUMBER), r"vf\w+ps"),
+    "relu.cpu_numba:_forward_part": ((0, 8, ROW, ROW), r"vmovups|vand\w*ps"),
+    "relu.cpu_numba:_backward_part": ((0, 8, ROW, ROW, ROW), r"vcmp\w*ps"),
+    "sgd_momentum.cpu_numba:_part": ((0, 8, ROW, ROW, ROW, NUMBER, NUMBER, NUMBER), r"vf\w+ps"),
     "lrn.cpu_numba:_normalise_five": ((*[ROW] * 5, NUMBER, NUMBER, ROW, ROW), r"vf\w+ps"),
     "lrn.cpu_numba:_terms": ((ROW, ROW, ROW, NUMBER, ROW, ROW), r"vr?sqrt\w*ps"),
     "lrn.cpu_numba:_add_product_of_five": ((NUMBER, *[ROW] * 7), r"vf\w+ps"),
@@ -41,7 +41,7 @@ LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
         (*BACKWARD, WINDOWS[0], WINDOWS[0].astype(np.int32), PLANE.reshape(1, -1)),
         r"vpcmpeqd",
     ),
-    "philox:keep": ((VECTOR, ROW, 1, 1, 1, 1, 1.0, ROW), r"vpmuludq"),
+    "philox:keep": ((ROW, 1, 1, 1, 1, 1.0, ROW), r"vpmuludq"),
     "softmax.row:softmax_row": ((ROW, ROW), r"vf\w+ps"),
     "softmax.row:_largest": ((ROW,), r"vpmaxsd"),
     "conv2d.columns:_add": ((ROW, ROW), r"vaddps"),

@@ -9,6 +9,7 @@ from ..backend import Array
 from ..operation import Spec
 from ..precision import ALL, KEPT, accumulator
 
+REAL = int, float, np.floating, np.integer
 UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
@@ -56,7 +57,7 @@ def count(name: str, value: Any, least: int = 1) -> None:
 
 def number(name: str, value: Any, low: float = -np.inf, below: float = np.inf) -> None:
     """A finite real number in [low, below)."""
-    if not isinstance(value, int | float | np.floating | np.integer) or isinstance(value, bool) or not isfinite(value):
+    if not isinstance(value, REAL) or isinstance(value, bool) or not isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     if not low <= value < below:
         raise ValueError(f"{name} must lie in [{low}, {below}), got {value!r}")

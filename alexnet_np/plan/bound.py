@@ -18,25 +18,25 @@ class Bound:
     """
 
     def __init__(self, op: Op, *specs: Spec, **keywords: Any) -> None:
-        self.op, self._call = op, op.resolve(*specs, **keywords)
-        self.outputs, self.workspace, self.kernel = self._call.outputs, self._call.workspace, self._call.key
-        self.keywords = self._call.keywords
+        self.op, call = op, op.resolve(*specs, **keywords)
+        self.outputs, self.workspace, self.kernel, self.keywords = call.outputs, call.workspace, call.key, call.keywords
+        self._check, self._body, self._prepare = op._check, call.kernel.body, call.kernel.prepare
+        self._returns, self._works_in = bool(op.returns), call.kernel.workspace is not None
 
     def __call__(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
         """Run on arrays; an operation's check of their values raises as ever. `dynamic`: as its name says."""
-        if self.op._check is not None:
-            self.op._check(*arrays, **self._call.keywords, **dynamic)
+        if self._check is not None:
+            self._check(*arrays, **self.keywords, **dynamic)
         self.run(*arrays, out=out, workspace=workspace, **dynamic)
 
     def run(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
         """The same without a look at their values: what may be captured into a graph."""
-        kernel, options = self._call.kernel, {**self._call.keywords, **dynamic}
-        if self.op.returns:
-            options["out"] = out if len(out) > 1 else out[0]
-        if kernel.workspace is not None:
-            options["workspace"] = workspace
-        if kernel.prepare is not None:
+        if self._returns:
+            dynamic["out"] = out if len(out) > 1 else out[0]
+        if self._works_in:
+            dynamic["workspace"] = workspace
+        if self._prepare is not None:
             arrays = tuple(
-                kernel.prepare(a) if name == "w" else a for name, a in zip(self.op.inputs, arrays, strict=True)
+                self._prepare(a) if name == "w" else a for name, a in zip(self.op.inputs, arrays, strict=True)
             )
-        kernel.body(*arrays, **options)
+        self._body(*arrays, **self.keywords, **dynamic)

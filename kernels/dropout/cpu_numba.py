@@ -2,44 +2,55 @@
 
 Math     y[i] = factor · x[i] if word i of the Philox stream is at least ⌊rate · 2³²⌋, else 0; dx the same of dy
 Shapes   any, seen as one row; four elements share a block of the stream
-Threads  each has a contiguous part of the blocks
+Threads  each takes contiguous parts of the blocks
 Traffic  the least: x and y once. The ten rounds of a block, in vectors of blocks, take about as long
 Change   against cpu_numpy: the words are never in memory, and threads
 """
 
-from math import ceil
 from typing import Any
 
 from alexnet_np.backend import Array
 from alexnet_np.ops import dropout, dropout_backward
 from alexnet_np.ops.dropout import threshold
 from alexnet_np.ops.philox import stream_key
-from alexnet_np.parallel import share
 
 from ..compiled import LEAST_MOVED, jit
-from ..philox import VECTORS, keep
+from ..philox import BLOCKS, GROUP, keep
+from ..team import parallel_for, team
 
-LEAST_BLOCKS = LEAST_MOVED // 16  # that are worth a thread: their rounds take several times as long as to move elements
+LEAST = LEAST_MOVED // 4  # elements worth a thread: a block's rounds take several times as long as to move four
 
 
 def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:
     x, y = x.reshape(-1), out.reshape(-1)
     if not train:
         factor = x.dtype.type(1 if scale_at_train else 1 - rate)
-        share(x.size, lambda lo, hi: _scale(x[lo:hi], factor, y[lo:hi]), least=LEAST_MOVED)
+        _scale(team(x.size, LEAST_MOVED), x, factor, y)
         return
     key0, key1 = stream_key(*map(int, key))
     least, factor = threshold(rate), 1 / (1 - rate) if scale_at_train else 1.0
-
-    def body(lo: int, hi: int) -> None:
-        part = slice(4 * lo, 4 * hi)
-        keep(VECTORS[x.itemsize], x[part], lo, key0, key1, least, factor, y[part])
-
-    share(ceil(x.size / 4), body, least=LEAST_BLOCKS)
+    _keep(team(x.size, LEAST), x, key0, key1, least, factor, y)
 
 
 @jit
-def _scale(x, factor, y):  # type: ignore[no-untyped-def]
+def _keep(members, x, key0, key1, least, factor, y):  # type: ignore[no-untyped-def]
+    parallel_for(members, (len(x) + GROUP - 1) // GROUP, _keep_part, (x, key0, key1, least, factor, y))
+
+
+@jit
+def _keep_part(lo, hi, x, key0, key1, least, factor, y):  # type: ignore[no-untyped-def]
+    x, y = x[lo * GROUP : hi * GROUP], y[lo * GROUP : hi * GROUP]
+    keep(x, lo * BLOCKS, key0, key1, least, factor, y)
+
+
+@jit
+def _scale(members, x, factor, y):  # type: ignore[no-untyped-def]
+    parallel_for(members, len(x), _scale_part, (x, factor, y))
+
+
+@jit
+def _scale_part(lo, hi, x, factor, y):  # type: ignore[no-untyped-def]
+    x, y = x[lo:hi], y[lo:hi]
     for i in range(len(x)):
         y[i] = factor * x[i]
 

@@ -2,31 +2,36 @@
 
 Math     v ← μ·v − ε·(λ·w + g);  w ← w + v
 Shapes   any, seen as one row
-Threads  each has a contiguous part of the row
+Threads  each takes contiguous parts of the row
 Traffic  the least: w, v and g read, w and v written, each once
 Change   against cpu_numpy: one pass in place of six over a block in the cache, and threads
 """
 
-from math import ceil
 from typing import Any
 
 from alexnet_np.backend import Array
 from alexnet_np.ops import sgd_momentum_
-from alexnet_np.parallel import share
 
 from ..compiled import LEAST_MOVED, jit
+from ..team import parallel_for, team
 
 
 @sgd_momentum_.kernel("cpu_numba")
 def update(weights: Array, velocity: Array, gradient: Array, *, lr: Any, momentum: float, weight_decay: float) -> None:
     w, v, g = weights.reshape(-1), velocity.reshape(-1), gradient.reshape(-1)
-    number = w.dtype.type
-    rates = number(lr.item() if hasattr(lr, "item") else lr), number(momentum), number(weight_decay)
-    share(w.size, lambda lo, hi: _update(w[lo:hi], v[lo:hi], g[lo:hi], *rates), least=ceil(LEAST_MOVED / 4))
+    rate = lr if type(lr) is float else float(lr.item() if hasattr(lr, "item") else lr)
+    _update(team(w.size, LEAST_MOVED // 4), w, v, g, rate, float(momentum), float(weight_decay))
 
 
 @jit
-def _update(w, v, g, lr, momentum, weight_decay):  # type: ignore[no-untyped-def]
+def _update(members, w, v, g, lr, momentum, weight_decay):  # type: ignore[no-untyped-def]
+    parallel_for(members, len(w), _part, (w, v, g, lr, momentum, weight_decay))
+
+
+@jit
+def _part(lo, hi, w, v, g, lr, momentum, weight_decay):  # type: ignore[no-untyped-def]
+    w, v, g, number = w[lo:hi], v[lo:hi], g[lo:hi], w.dtype.type
+    lr, momentum, weight_decay = number(lr), number(momentum), number(weight_decay)
     for i in range(len(w)):
         v[i] = momentum * v[i] - lr * (weight_decay * w[i] + g[i])
         w[i] += v[i]
