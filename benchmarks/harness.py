@@ -3,7 +3,7 @@
 So a change in the machine's speed meets all of them, and none always runs after the same neighbour. Before each timed
 call all threads that the last one left spinning have come to rest: OpenBLAS's spin for 100 to 300 ms, and PyTorch's
 would have to share the cores with them. Then the caches are emptied, by reading other memory: a call finds its data in
-memory. `before` wakes the threads of whose turn it is, as its last operation would have done.
+memory. When our own threads sleep again, `before` wakes the threads of whose turn it is, as its last operation would have done.
 """
 
 import gc
@@ -21,6 +21,7 @@ from alexnet_np.parallel import share
 LEAST, MOST = 5, 40  # rounds, where time decides
 LEFT_BEHIND, PATIENCE = 3.0, 3  # what is so many times slower than the fastest ends after so many rounds
 GLANCE, TICK = 16e-3, 4e-3  # seconds in which a thread that spins is seen, since its time is counted in ticks
+DOZE = 5e-3  # seconds in which our threads fall asleep, which stay awake for a moment after the caches were emptied
 MEGABYTE = 1 << 20
 
 
@@ -52,6 +53,7 @@ def in_turns(
             for name in random.permutation(active):
                 settle()
                 empty_caches()
+                time.sleep(DOZE)
                 if before:
                     before(name)
                 taken[name].append(timed(runs[name]))

@@ -14,6 +14,7 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ALEXNET_BENCH_FLUSH_MB", "1")
         patch.setattr(harness, "settle", lambda: None)
+        patch.setattr(harness, "DOZE", 0)
         patch.setattr(roofs, "SIDE", 64)
         harness._elsewhere.cache_clear()
         try:

@@ -51,7 +51,9 @@ def _(weights: Spec, velocity: Spec, gradient: Spec, *, momentum: float, weight_
 
 @sgd_momentum_.define_check
 def _(weights: Array, velocity: Array, gradient: Array, *, lr: Any, **_: Any) -> None:
-    if type(lr) is float or isinstance(lr, np.generic) or device_of(lr) is None:
+    if type(lr) is float and 0 <= lr < np.inf:  # as nearly always: the rest takes longer than to update conv1
+        return
+    if isinstance(lr, np.generic) or device_of(lr) is None:
         checks.number("lr", lr, 0)
     elif lr.size != 1 or lr.dtype.kind != "f":
         raise ValueError(f"lr must be a number or a one-element array of floats, got {lr!r}")
