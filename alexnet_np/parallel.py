@@ -1,7 +1,7 @@
 """Threads: one number for BLAS and for our compiled kernels, and `share`, which splits a kernel's work between them.
 
-The threads are Python's, and what they run is compiled code that holds no lock. Those that wait do so in compiled code
-too (kernels/team.py): workers for a millisecond, after which they sleep, callers until the parts have ended. Numba's own
+The threads are Python's, and what they run is compiled code that holds no lock. They wait for each other in compiled
+code too (kernels/team.py): callers until the parts have ended, workers for a millisecond before they sleep. Numba's own
 threads are not used: they spin while they wait, on the cores where BLAS's want to run.
 """
 

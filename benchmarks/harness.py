@@ -3,7 +3,8 @@
 So a change in the machine's speed meets all of them, and none always runs after the same neighbour. Before each timed
 call all threads that the last one left spinning have come to rest: OpenBLAS's spin for 100 to 300 ms, and PyTorch's
 would have to share the cores with them. Then the caches are emptied, by reading other memory: a call finds its data in
-memory. When our own threads sleep again, `before` wakes the threads of whose turn it is, as its last operation would have done.
+memory. When our own threads sleep again, `before` wakes those of whose turn it is, as its last operation would have
+done.
 """
 
 import gc
