@@ -197,9 +197,13 @@ def _work(jobs: SimpleQueue[Job]) -> None:
             job.work()
         except BaseException as failure:
             job.failures.append(failure)
-        ended = job.ended
+        ended, failures = job.ended, job.failures
         del job  # what it holds is not kept until the next one
-        _waiting().listen(jobs.empty, ended)
+        try:
+            _waiting().listen(jobs.empty, ended)
+        except BaseException as failure:  # as of a full disk, where what is compiled is kept: nobody waits for ever
+            failures.append(failure)
+            ended[0] = 1
 
 
 @cache

@@ -122,6 +122,22 @@ def test_an_exception_is_raised_when_all_parts_have_ended(failing: int) -> None:
     assert sorted(ended[1:]) == [0, 1]
 
 
+def test_a_worker_that_cannot_wait_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as where what it compiles cannot be kept: the caller is told, and does not wait for ever."""
+    anp.set_threads(2)
+
+    def listen(no_job: object, ended: object) -> None:
+        raise OSError("no space left")
+
+    share(2, lambda lo, hi: None)
+    monkeypatch.setattr("alexnet_np.kernels.team.listen", listen)
+    for _ in range(3):
+        with pytest.raises(OSError, match="no space left"):
+            share(2, lambda lo, hi: None)
+    monkeypatch.undo()
+    share(2, lambda lo, hi: None)
+
+
 def test_two_callers_at_a_time() -> None:
     """Each waits for its own parts, and BLAS gets its threads back after the last block."""
     anp.set_threads(2)

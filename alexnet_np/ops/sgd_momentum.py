@@ -51,7 +51,7 @@ def _(weights: Spec, velocity: Spec, gradient: Spec, *, momentum: float, weight_
 
 @sgd_momentum_.define_check
 def _(weights: Array, velocity: Array, gradient: Array, *, lr: Any, **_: Any) -> None:
-    if type(lr) is float and 0 <= lr < np.inf:  # as nearly always: the rest takes longer than to update conv1
+    if type(lr) is float and 0 <= lr < np.inf:  # as nearly always, and 5 µs sooner than below
         return
     if isinstance(lr, np.generic) or device_of(lr) is None:
         checks.number("lr", lr, 0)
