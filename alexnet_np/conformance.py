@@ -14,6 +14,7 @@ import numpy as np
 from .backend import BACKENDS, Array, backend_of, brought
 from .dispatch import NoKernel, Op, trace, use
 from .ops.cases import Case, cases, named_outputs
+from .plan.bound import Bound
 from .precision import accumulator, is_bfloat16, is_float, step
 
 DRAWS = 5  # of the same case, since the largest of a few rounding errors scatters
@@ -72,16 +73,23 @@ def runnable(op: Op, *backends: str) -> list[str]:
     ]
 
 
-def run(op: Op, key: str, case: Case) -> dict[str, Array]:
-    """The kernel's outputs by name, from poisoned buffers. Raises Nonconforming where it changes an input."""
+def run(op: Op, key: str, case: Case, bound: bool = False) -> dict[str, Array]:
+    """The kernel's outputs by name, from poisoned buffers. Raises Nonconforming where it changes an input.
+
+    bound: to these arrays, as in a planned step, instead of by a plain call.
+    """
     device = backend_of(key).device
     arrays = [brought(a.copy(), device) for a in case.arrays]
     with use(**{op.name: key}), trace() as calls:
         call = op.resolve(*map(op.spec, op.inputs, arrays), **case.keywords)
         out = tuple(brought(poisoned(spec.shape, spec.dtype), device) for spec in call.outputs)
         scratch = brought(poisoned(call.workspace.shape, call.workspace.dtype), device) if call.workspace else None
-        op(*arrays, out=(out if len(out) > 1 else out[0]) if out else None, workspace=scratch, **case.keywords)
-    assert calls[-1].kernel == call.key == key
+        if bound:
+            on = Bound(op, *map(op.spec, op.inputs, arrays), **case.keywords).on(*arrays, out=out, workspace=scratch)
+            on(*[case.keywords[name] for name in op.dynamic])
+        else:
+            op(*arrays, out=(out if len(out) > 1 else out[0]) if out else None, workspace=scratch, **case.keywords)
+    assert call.key == key and (bound or calls[-1].kernel == key)
     arrays, out = [brought(a, "cpu") for a in arrays], tuple(brought(a, "cpu") for a in out)
     for name, before, after in zip(op.inputs, case.arrays, arrays, strict=True):
         if name not in op.inplace and not np.array_equal(before, after, equal_nan=is_float(before.dtype)):
@@ -126,6 +134,12 @@ def check_kernel(op: Op, key: str, case: Case) -> dict[str, float]:
     if kernel is None:
         raise ValueError(f"{op.name} has no kernel {key!r}; it has {', '.join(op.kernels)}")
     got = run(op, key, case)
+    if kernel.on:
+        for name, array in run(op, key, case, bound=True).items():
+            if not np.array_equal(array, got[name], equal_nan=is_float(array.dtype)):
+                raise Nonconforming(
+                    f"{op.name} {key}, case {case.name!r}: bound to its arrays, it makes another {name}"
+                )
     dtype = next(a.dtype for a in case.arrays if is_float(a.dtype))
     plain, truth = rounding(op, case.name, dtype), results(op, case, wider(dtype))
     shares = {}

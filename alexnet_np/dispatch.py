@@ -156,7 +156,7 @@ class Op(Operation):
         call = self._call_for(tuple(specs), keywords)
         if self._check is not None:
             try:
-                self._check(*arrays, **keywords)
+                self._check(**self.seen(arrays, keywords))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{self.name}: {error}") from None
         if call.warning is not None:

@@ -3,7 +3,7 @@
 `dispatch.Op` adds the choice of a kernel and the call itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import update_wrapper
 from inspect import Parameter, signature
@@ -44,6 +44,8 @@ class Kernel:
     prepare    from `w` to the form that the body wants; a planner calls it once, a plain call each time
     error      how many times the error of the plain same-precision definition it may have
     types      the dtypes that it computes in, by name
+    on         from all that the body takes but what is dynamic, to a function of that, by position: the body for arrays
+               that stay, of which it then finds out once what it wants to know
     """
 
     op: str
@@ -54,6 +56,7 @@ class Kernel:
     prepare: Callable[[Array], Any] | None = None
     error: float = 2.0
     types: tuple[str, ...] = FLOATS
+    on: Callable[..., Callable[..., None]] | None = None
 
 
 class Operation:
@@ -87,7 +90,7 @@ class Operation:
         self.definition = definition
         self.returns, self.backward, self.inplace, self.fuses = returns, backward, inplace, fuses
         self.analytic = analytic
-        self.dynamic, self.canonical = frozenset(dynamic), canonical or {}
+        self.dynamic, self.canonical = dynamic, canonical or {}
         self.signature = signature(definition)
         parameters = self.signature.parameters.values()
         self.inputs = tuple(p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD)
@@ -100,6 +103,7 @@ class Operation:
         self._infer: Callable[..., tuple[Spec, ...]] | None = None
         self._flops: Callable[..., int] | None = None
         self._check: Callable[..., None] | None = None
+        self._looked_at: tuple[str, ...] = ()
         self.draw_cases: Callable[..., Iterator[Any]] | None = None
 
     def __repr__(self) -> str:
@@ -118,8 +122,15 @@ class Operation:
         return function
 
     def define_check(self, function: Callable[..., None]) -> Callable[..., None]:
-        """Raises on values (labels, a learning rate) that do not fit; sees the arrays themselves."""
-        self._check = function
+        """Raises on values (labels, a learning rate) that do not fit; sees the inputs and keywords that it names, of
+        which what is dynamic comes first.
+
+        Raises ValueError where these are others.
+        """
+        names = tuple(signature(function).parameters)
+        if names[: len(self.dynamic)] != self.dynamic or not {*names} <= {*self.inputs, *self.keywords}:
+            raise ValueError(f"{self.name}: a check cannot see {', '.join(names)}")
+        self._check, self._looked_at = function, names
         return function
 
     def define_cases(self, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
@@ -139,6 +150,7 @@ class Operation:
         prepare: Callable[[Array], Any] | None = None,
         error: float = 2.0,
         types: tuple[str, ...] = FLOATS,
+        on: Callable[..., Callable[..., None]] | None = None,
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         """Register a kernel under 'backend' (that backend's default) or 'backend/name' (a rung of its ladder).
 
@@ -157,7 +169,9 @@ class Operation:
                 set(found) != set(expected)
             ):
                 raise ValueError(f"{self.name}: kernel {key!r} has parameters {list(found)}, expected {expected}")
-            self.kernels[key] = Kernel(self.name, key, body, workspace, refuses, prepare, error, types)
+            if on and list(signature(on).parameters) != [name for name in found if name not in self.dynamic]:
+                raise ValueError(f"{self.name}: kernel {key!r} is not bound by {list(signature(on).parameters)}")
+            self.kernels[key] = Kernel(self.name, key, body, workspace, refuses, prepare, error, types, on)
             self.changed()
             return body
 
@@ -209,6 +223,11 @@ class Operation:
             raise TypeError(f"{self.name}: {error}; its signature is {self.name}{self.signature}") from None
         bound.apply_defaults()
         return tuple(bound.arguments[n] for n in self.inputs), {n: bound.arguments[n] for n in self.keywords}
+
+    def seen(self, arrays: Iterable[Array], keywords: dict[str, Any]) -> dict[str, Any]:
+        """What the check of values sees of these."""
+        known = {**dict(zip(self.inputs, arrays, strict=True)), **keywords}
+        return {name: known[name] for name in self._looked_at if name in known}
 
     def spec(self, name: str, array: Array) -> Spec:
         """The spec of an argument called `name`. Raises TypeError for what is no array, ValueError for its strides."""

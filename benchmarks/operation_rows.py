@@ -7,6 +7,7 @@ with cold caches takes up to half as long again, to find out where they are.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -196,12 +197,8 @@ def _contender(call: Call, key: str, specs: Sequence[Spec]) -> Contender:
         bound = Bound(op, *specs, **call.keywords)
     made = side_by_side(poisoned(spec.shape, spec.dtype) for spec in bound.outputs)
     space = bound.workspace and np.empty(bound.workspace.shape, bound.workspace.dtype)
-    dynamic = {name: value for name, value in call.keywords.items() if name in op.dynamic}
     arrays = side_by_side(call.arrays) if op.inplace else call.arrays
-
-    def run() -> None:
-        bound(*arrays, out=made, workspace=space, **dynamic)
-
+    run = partial(bound.on(*arrays, out=made, workspace=space), *map(call.keywords.get, op.dynamic))
     named = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
     return Contender(run, lambda: {**named, **dict(zip(op.returns, made, strict=True))})
 

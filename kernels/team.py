@@ -53,16 +53,12 @@ _state = np.zeros(8 * LINE, np.int64)
 def team(n: int, least: int) -> Array:
     """Who may take part in `parallel_for` over n items. least: so many are worth waking a thread that sleeps."""
     others = free_threads() - 1
-    if others and n >= 2 * least / AWAKE:
-        _state[THREADS] = others + 1
-        if _state[LISTENING] >= others:
-            return _state
-        if n >= 2 * least:
-            wake(others)
-            return _state
-        if _state[LISTENING]:
-            return _state
-    return ALONE
+    if not others or n < 2 * least / AWAKE:
+        return ALONE
+    _state[THREADS] = others + 1
+    if n >= 2 * least and _state[LISTENING] < others:
+        wake(others)
+    return _state
 
 
 @jit

@@ -230,6 +230,12 @@ def test_registration_is_checked() -> None:
         ops.relu.kernel("cpu_numpy")
     with pytest.raises(ValueError, match="unknown backend"):
         ops.relu.kernel("tpu")
+    with pytest.raises(ValueError, match=r"relu: kernel 'cpu_numpy/bad' is not bound by \['x'\]"):
+        ops.relu.kernel("cpu_numpy/bad", on=lambda x: None)(lambda x, *, out: None)
+    with pytest.raises(ValueError, match="sgd_momentum_: a check cannot see weights, lr"):
+        ops.sgd_momentum_.define_check(lambda weights, lr: None)
+    with pytest.raises(ValueError, match="relu: a check cannot see z"):
+        ops.relu.define_check(lambda z: None)
     with pytest.raises(ValueError, match="gpu_cupy has no kernels of its own; register on cpu_numpy"):
         ops.relu.kernel("gpu_cupy")
 

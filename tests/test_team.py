@@ -96,13 +96,15 @@ def test_who_does_not_come_is_not_waited_for() -> None:
     assert counts.tolist() == [3] * 10
 
 
-def test_small_work_wakes_nobody_and_is_shared_with_who_is_awake() -> None:
+def test_small_work_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     anp.set_threads(2)
     somebody_listens()
     nobody_listens()
-    assert team(1000, 1000) is ALONE and team(2000, 1000) is place._state
-    somebody_listens()
-    assert team(1000, 1000) is place._state and team(100, 1000) is ALONE
+    woken: list[int] = []
+    monkeypatch.setattr(place, "wake", woken.append)
+    assert team(1000, 1000) is place._state and not woken
+    assert team(100, 1000) is ALONE
+    assert team(2000, 1000) is place._state and woken == [1]
     anp.set_threads(1)
     assert team(10**9, 1) is ALONE
 

@@ -63,7 +63,7 @@ def _infer(name: str, array: Spec, rate: float, train: bool, scale_at_train: boo
     return (array,)
 
 
-def _check(array: Array, *, key: Any, **_: Any) -> None:
+def _check(key: Any) -> None:
     if isinstance(key, tuple):
         if len(key) != 3 or not all([checks.is_int(v) and 0 <= v < 2**64 for v in key]):
             raise ValueError(f"key must be (seed, layer index, iteration), three ints from 0, got {key!r}")

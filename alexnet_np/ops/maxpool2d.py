@@ -93,7 +93,7 @@ def _(dy: Spec, index: Spec, *, x_shape: Any, size: Pair, stride: Pair, padding:
 
 
 @maxpool2d_backward.define_check
-def _(dy: Array, index: Array, *, x_shape: Any, **_: Any) -> None:
+def _(index: Array, x_shape: Any) -> None:
     checks.below("index", index, x_shape[2] * x_shape[3], "a place in its plane")
 
 

@@ -109,8 +109,6 @@ def _(weights: Spec, *_: Spec, **__: Any) -> int:
     return 8 * prod(weights.shape)
 
 
-@sgd_momentum_flat_.define_check
-@sgd_momentum_mixed_.define_check
-def _(weights: Array, velocity: Array, gradient: Array, *_: Array, **keywords: Any) -> None:
-    assert sgd_momentum_._check
-    sgd_momentum_._check(weights, velocity, gradient, **keywords)
+assert sgd_momentum_._check
+sgd_momentum_flat_.define_check(sgd_momentum_._check)
+sgd_momentum_mixed_.define_check(sgd_momentum_._check)

@@ -44,10 +44,6 @@ def softmax_cross_entropy_backward(probs: Array, labels: Array) -> Array:
     return dlogits / len(labels)
 
 
-def _check(scores: Array, labels: Array) -> None:
-    checks.below("labels", labels, scores.shape[1], "the classes")
-
-
 def _infer(name: str, scores: Spec, labels: Spec) -> None:
     checks.floats(**{name: scores})
     checks.rank(name, scores, "N K")
@@ -69,8 +65,14 @@ def _(probs: Spec, labels: Spec) -> tuple[Spec, ...]:
     return (probs,)
 
 
-softmax_cross_entropy.define_check(_check)
-softmax_cross_entropy_backward.define_check(_check)
+@softmax_cross_entropy.define_check
+def _(logits: Array, labels: Array) -> None:
+    checks.below("labels", labels, logits.shape[1], "the classes")
+
+
+@softmax_cross_entropy_backward.define_check
+def _(probs: Array, labels: Array) -> None:
+    checks.below("labels", labels, probs.shape[1], "the classes")
 
 
 @softmax_cross_entropy.define_flops

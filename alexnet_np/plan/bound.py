@@ -1,5 +1,7 @@
 """Bound: an operation with the kernel that was chosen for it once, to be run on the same shapes again and again."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backend import Array
@@ -21,22 +23,55 @@ class Bound:
         self.op, call = op, op.resolve(*specs, **keywords)
         self.outputs, self.workspace, self.kernel, self.keywords = call.outputs, call.workspace, call.key, call.keywords
         self._check, self._body, self._prepare = op._check, call.kernel.body, call.kernel.prepare
-        self._returns, self._works_in = bool(op.returns), call.kernel.workspace is not None
+        self._on, self._returns, self._works_in = call.kernel.on, bool(op.returns), call.kernel.workspace is not None
 
     def __call__(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
         """Run on arrays; an operation's check of their values raises as ever. `dynamic`: as its name says."""
         if self._check is not None:
-            self._check(*arrays, **self.keywords, **dynamic)
+            self._check(**self.op.seen(arrays, {**self.keywords, **dynamic}))
         self.run(*arrays, out=out, workspace=workspace, **dynamic)
 
     def run(self, *arrays: Array, out: tuple[Array, ...], workspace: Array = None, **dynamic: Any) -> None:
         """The same without a look at their values: what may be captured into a graph."""
-        if self._returns:
-            dynamic["out"] = out if len(out) > 1 else out[0]
-        if self._works_in:
-            dynamic["workspace"] = workspace
         if self._prepare is not None:
             arrays = tuple(
                 self._prepare(a) if name == "w" else a for name, a in zip(self.op.inputs, arrays, strict=True)
             )
-        self._body(*arrays, **self.keywords, **dynamic)
+        self._body(*arrays, **self._given(out, workspace), **dynamic)
+
+    def on(self, *arrays: Array, out: tuple[Array, ...] = (), workspace: Array = None) -> Callable[..., None]:
+        """A function that does the same on these arrays, as often as one likes. It takes what is dynamic by position,
+        and some kernels begin sooner so: together half of what a small update takes."""
+        run = self._on_arrays(arrays, out, workspace)
+        if self._check is None:
+            return run
+        fixed = self.op.seen(arrays, self.keywords)
+        check = partial(self._check, **fixed) if fixed else self._check
+
+        def call(*dynamic: Any) -> None:
+            check(*dynamic)
+            run(*dynamic)
+
+        return call
+
+    def _on_arrays(self, arrays: Any, out: tuple[Array, ...], workspace: Array) -> Callable[..., None]:
+        given = self._given(out, workspace)
+        if self._on is not None:
+            return self._on(*arrays, **given)
+        if not self.op.dynamic and self._prepare is None:
+            return partial(self._body, *arrays, **given)
+
+        def run(*dynamic: Any) -> None:
+            named = dict(zip(self.op.dynamic, dynamic, strict=True))
+            self.run(*arrays, out=out, workspace=workspace, **named)
+
+        return run
+
+    def _given(self, out: tuple[Array, ...], workspace: Array) -> dict[str, Any]:
+        """The body's keywords, but for those that are dynamic."""
+        given = dict(self.keywords)
+        if self._returns:
+            given["out"] = out if len(out) > 1 else out[0]
+        if self._works_in:
+            given["workspace"] = workspace
+        return given

@@ -5,10 +5,10 @@ from typing import Any
 from ..dispatch import OPS
 from ..layers import Dropout, Flatten, Layer
 from ..operation import Spec
-from ..ops import sgd_momentum_
 from .arena import Arena, Buffer
 from .bound import Bound
 from .stage import Moments, Stage, spec
+from .update import Update
 
 PARAMETER = {"w": "weight", "b": "bias"}  # an operation's name for it, and the layer's
 
@@ -46,7 +46,7 @@ class LayerStage(Stage):
             arena.add(buffer).touch(moments.forward)
         self.scratch = _scratch(arena, f"{self.name}.workspace", self.run[True].workspace, moments.forward)
         self.backwards: list[tuple[Bound, list[str], tuple[Buffer, ...], Buffer | None]] = []
-        self.updates: list[tuple[str, str, Bound, Buffer]] = []
+        self.updates: list[Update] = []
         if moments.backward is None:
             return
         assert self.dy
@@ -67,11 +67,8 @@ class LayerStage(Stage):
                     made.append(self.dx.touch(moments.backward))
                 else:
                     made.append(arena.buffer(f"{self.name}.{of}", out.shape, out.dtype).touch(moments.backward))
-                    key = PARAMETER[of[1:]]
-                    full = f"{self.name}.{key}"
-                    if self.trained(full):
-                        update = Bound(sgd_momentum_, out, out, out, **self.sgd.rates(key, 0.0))
-                        self.updates.append((key, full, update, made[-1]))
+                    if self._trains(of):
+                        self.updates.append(Update(self.name, self.layer, PARAMETER[of[1:]], made[-1], self.sgd))
             scratch = _scratch(arena, f"{self.name}.{op_name}.workspace", bound.workspace, moments.backward)
             for of in op.inputs:
                 if of in known:
@@ -96,9 +93,8 @@ class LayerStage(Stage):
         for bound, inputs, made, scratch in self.backwards:
             out = tuple(buffer.array for buffer in made)
             bound(*[values[of] for of in inputs], out=out, workspace=scratch and scratch.array, **self._key())
-        for key, full, update, gradient in self.updates:
-            weights = self.layer.params[key]
-            update(weights, self.sgd.velocity[full], gradient.array, out=(), lr=self.sgd.rates(key, lr)["lr"])
+        for update in self.updates:
+            update(lr)
 
 
 class FlattenStage(Stage):

@@ -7,6 +7,7 @@ Traffic  the least: w, v and g read, w and v written, each once
 Change   against cpu_numpy: one pass in place of six over a block in the cache, and threads
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from alexnet_np.backend import Array
@@ -15,12 +16,25 @@ from alexnet_np.ops import sgd_momentum_
 from ..compiled import LEAST_MOVED, jit
 from ..team import parallel_for, team
 
+LEAST = LEAST_MOVED // 4
 
-@sgd_momentum_.kernel("cpu_numba")
-def update(weights: Array, velocity: Array, gradient: Array, *, lr: Any, momentum: float, weight_decay: float) -> None:
+
+def update_of(
+    weights: Array, velocity: Array, gradient: Array, *, momentum: float, weight_decay: float
+) -> Callable[..., None]:
     w, v, g = weights.reshape(-1), velocity.reshape(-1), gradient.reshape(-1)
-    rate = lr if type(lr) is float else float(lr.item() if hasattr(lr, "item") else lr)
-    _update(team(w.size, LEAST_MOVED // 4), w, v, g, rate, float(momentum), float(weight_decay))
+    n, momentum, weight_decay = w.size, float(momentum), float(weight_decay)
+
+    def step(lr: Any) -> None:
+        rate = lr if type(lr) is float else float(lr.item() if hasattr(lr, "item") else lr)
+        _update(team(n, LEAST), w, v, g, rate, momentum, weight_decay)
+
+    return step
+
+
+@sgd_momentum_.kernel("cpu_numba", on=update_of)
+def update(weights: Array, velocity: Array, gradient: Array, *, lr: Any, momentum: float, weight_decay: float) -> None:
+    update_of(weights, velocity, gradient, momentum=momentum, weight_decay=weight_decay)(lr)
 
 
 @jit

@@ -8,12 +8,10 @@ import numpy as np
 
 from alexnet_np.backend import Array
 from alexnet_np.layers import Conv2d
-from alexnet_np.operation import Spec
-from alexnet_np.ops import sgd_momentum_
 from alexnet_np.parallel import share, spread
 from alexnet_np.plan.arena import Arena, Buffer
-from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.stage import Moments
+from alexnet_np.plan.update import Update
 
 from ..conv2d import blocks, winograd_weights
 from ..fingerprint import PIECES, same, take
@@ -58,11 +56,8 @@ class Filters:
             self.du, self.one = array("du", form.u_shape, backward), array("one", (1,), backward)
             self.d_in_blocks = array("dfilters", for_cores, backward) if self.in_blocks else None
             self.dw, self.db = (array(f"d{key}", of.shape, backward) for key, of in self.conv.params.items())
-            given = [Spec(of.shape, of.dtype) for of in self.conv.params.values()]
-            self.updates = {
-                key: Bound(sgd_momentum_, of, of, of, **self.sgd.rates(key, 0.0))
-                for key, of in zip(self.conv.params, given, strict=True)
-            }
+            gradients = zip(self.conv.params, (self.dw, self.db), strict=True)
+            self.updates = [Update(self.name, self.conv, key, made, self.sgd) for key, made in gradients]
 
     def to_u(self) -> None:
         """U of the filters as they are now."""
@@ -120,6 +115,5 @@ class Filters:
         spread(ceil(channels / AT_A_TIME), some)
         if self.d_in_blocks:
             blocks.filters_from_blocks(target, form.blocks[0] if form.blocks else 1, self.dw.array)
-        for (key, update), gradient in zip(self.updates.items(), (self.dw, self.db), strict=True):
-            velocity = self.sgd.velocity[f"{self.name}.{key}"]
-            update(self.conv.params[key], velocity, gradient.array, out=(), lr=self.sgd.rates(key, lr)["lr"])
+        for update in self.updates:
+            update(lr)

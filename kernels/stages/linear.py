@@ -8,13 +8,11 @@ import numpy as np
 
 from alexnet_np.backend import Array
 from alexnet_np.layers import Dropout, Layer, ReLU
-from alexnet_np.operation import Spec
-from alexnet_np.ops import sgd_momentum_
 from alexnet_np.parallel import Body, deal, share
 from alexnet_np.plan.arena import Arena, Buffer
-from alexnet_np.plan.bound import Bound
 from alexnet_np.plan.layer_stage import LayerStage
 from alexnet_np.plan.stage import Moments, Step
+from alexnet_np.plan.update import Update
 
 from ..linear import momentum, streamed
 from ..panel import ROWS, WIDTH
@@ -73,9 +71,8 @@ class LinearStage(LayerStage):
             ).touch(when)
         if self._trains("db"):
             self.dy.touch(when)
-            given = Spec(self.bias.shape, self.bias.dtype)
             self.db = arena.buffer(f"{self.name}.db", self.bias.shape, self.bias.dtype).touch(when)
-            self.of_bias = Bound(sgd_momentum_, given, given, given, **self.sgd.rates("bias", 0.0))
+            self.of_bias = Update(self.name, self.layer, "bias", self.db, self.sgd)
 
     def forward(self, train: bool) -> None:
         for n, body, least in self._work():
@@ -124,8 +121,7 @@ class LinearStage(LayerStage):
             self._update(lr)
         if self._trains("db"):
             np.sum(self.dy.array, axis=0, out=self.db.array)
-            velocity, rate = self.sgd.velocity[f"{self.name}.bias"], self.sgd.rates("bias", lr)["lr"]
-            self.of_bias(self.bias, velocity, self.db.array, out=(), lr=rate)
+            self.of_bias(lr)
 
     def _update(self, lr: float) -> None:
         """dx, of the weights as they were, and their step."""
