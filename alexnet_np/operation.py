@@ -3,7 +3,7 @@
 `dispatch.Op` adds the choice of a kernel and the call itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import update_wrapper
 from inspect import Parameter, signature
@@ -103,7 +103,7 @@ class Operation:
         self._infer: Callable[..., tuple[Spec, ...]] | None = None
         self._flops: Callable[..., int] | None = None
         self._check: Callable[..., None] | None = None
-        self._looked_at: tuple[str, ...] = ()
+        self._sees: tuple[list[tuple[str, int]], list[str]] = [], []
         self.draw_cases: Callable[..., Iterator[Any]] | None = None
 
     def __repr__(self) -> str:
@@ -130,7 +130,9 @@ class Operation:
         names = tuple(signature(function).parameters)
         if names[: len(self.dynamic)] != self.dynamic or not {*names} <= {*self.inputs, *self.keywords}:
             raise ValueError(f"{self.name}: a check cannot see {', '.join(names)}")
-        self._check, self._looked_at = function, names
+        places = {name: i for i, name in enumerate(self.inputs)}
+        self._sees = [(n, places[n]) for n in names if n in places], [n for n in names if n not in places]
+        self._check = function
         return function
 
     def define_cases(self, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
@@ -224,10 +226,10 @@ class Operation:
         bound.apply_defaults()
         return tuple(bound.arguments[n] for n in self.inputs), {n: bound.arguments[n] for n in self.keywords}
 
-    def seen(self, arrays: Iterable[Array], keywords: dict[str, Any]) -> dict[str, Any]:
+    def seen(self, arrays: Sequence[Array], keywords: dict[str, Any]) -> dict[str, Any]:
         """What the check of values sees of these."""
-        known = {**dict(zip(self.inputs, arrays, strict=True)), **keywords}
-        return {name: known[name] for name in self._looked_at if name in known}
+        inputs, names = self._sees
+        return {**{name: arrays[i] for name, i in inputs}, **{n: keywords[n] for n in names if n in keywords}}
 
     def spec(self, name: str, array: Array) -> Spec:
         """The spec of an argument called `name`. Raises TypeError for what is no array, ValueError for its strides."""

@@ -37,12 +37,19 @@ class Bound:
             arrays = tuple(
                 self._prepare(a) if name == "w" else a for name, a in zip(self.op.inputs, arrays, strict=True)
             )
-        self._body(*arrays, **self._given(out, workspace), **dynamic)
+        self._body(*arrays, **self.keywords, **self._written(out, workspace), **dynamic)
 
     def on(self, *arrays: Array, out: tuple[Array, ...] = (), workspace: Array = None) -> Callable[..., None]:
         """A function that does the same on these arrays, as often as one likes. It takes what is dynamic by position,
         and some kernels begin sooner so: together half of what a small update takes."""
-        run = self._on_arrays(arrays, out, workspace)
+        if self._on is not None:
+            run = self._on(*arrays, **self.keywords, **self._written(out, workspace))
+        else:
+
+            def run(*dynamic: Any) -> None:
+                named = dict(zip(self.op.dynamic, dynamic, strict=True))
+                self.run(*arrays, out=out, workspace=workspace, **named)
+
         if self._check is None:
             return run
         fixed = self.op.seen(arrays, self.keywords)
@@ -54,24 +61,11 @@ class Bound:
 
         return call
 
-    def _on_arrays(self, arrays: Any, out: tuple[Array, ...], workspace: Array) -> Callable[..., None]:
-        given = self._given(out, workspace)
-        if self._on is not None:
-            return self._on(*arrays, **given)
-        if not self.op.dynamic and self._prepare is None:
-            return partial(self._body, *arrays, **given)
-
-        def run(*dynamic: Any) -> None:
-            named = dict(zip(self.op.dynamic, dynamic, strict=True))
-            self.run(*arrays, out=out, workspace=workspace, **named)
-
-        return run
-
-    def _given(self, out: tuple[Array, ...], workspace: Array) -> dict[str, Any]:
-        """The body's keywords, but for those that are dynamic."""
-        given = dict(self.keywords)
+    def _written(self, out: tuple[Array, ...], workspace: Array) -> dict[str, Any]:
+        """The body's arguments that are written."""
+        arguments: dict[str, Any] = {}
         if self._returns:
-            given["out"] = out if len(out) > 1 else out[0]
+            arguments["out"] = out if len(out) > 1 else out[0]
         if self._works_in:
-            given["workspace"] = workspace
-        return given
+            arguments["workspace"] = workspace
+        return arguments
