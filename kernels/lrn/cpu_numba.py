@@ -54,30 +54,35 @@ def _least(x: Array) -> int:
 
 @jit
 def _forward(x, size, k, a, beta, step, y, scale):  # type: ignore[no-untyped-def]
-    channels, half = x.shape[1], size // 2
+    channels, pixels, half = x.shape[1], x.shape[2], size // 2
     for n in range(len(x)):
-        for start in range(0, x.shape[2], step):
-            stop = min(start + step, x.shape[2])
-            for c in range(channels):
-                total, result = scale[n, c, start:stop], y[n, c, start:stop]
+        flat, flat_scale, flat_y = x[n].reshape(-1), scale[n].reshape(-1), y[n].reshape(-1)
+        for start in range(0, pixels, step):
+            stop, c = min(start + step, pixels), 0
+            while c < channels:
+                done = 1
                 if size == 5 and beta == BETA and 2 <= c < channels - 2:
-                    i, j = start, stop
+                    if stop - start == pixels:  # one channel after the other is one row
+                        done = channels - 4
+                    i, j = c * pixels + start, (c + done - 1) * pixels + stop
                     _normalise_five(
-                        x[n, c - 2, i:j],
-                        x[n, c - 1, i:j],
-                        x[n, c, i:j],
-                        x[n, c + 1, i:j],
-                        x[n, c + 2, i:j],
+                        flat[i - 2 * pixels : j - 2 * pixels],
+                        flat[i - pixels : j - pixels],
+                        flat[i:j],
+                        flat[i + pixels : j + pixels],
+                        flat[i + 2 * pixels : j + 2 * pixels],
                         k,
                         a,
-                        total,
-                        result,
+                        flat_scale[i:j],
+                        flat_y[i:j],
                     )
                 else:
+                    total = scale[n, c, start:stop]
                     total[:] = k
                     for j in range(max(c - half, 0), min(c + half + 1, channels)):
                         _add_square(x[n, j, start:stop], a, total)
-                    _times_inverse_power(x[n, c, start:stop], total, beta, result)
+                    _times_inverse_power(x[n, c, start:stop], total, beta, y[n, c, start:stop])
+                c += done
 
 
 @jit
