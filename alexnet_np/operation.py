@@ -156,7 +156,8 @@ class Operation:
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         """Register a kernel under 'backend' (that backend's default) or 'backend/name' (a rung of its ladder).
 
-        Raises ValueError for an unknown backend, a key that is taken, or a body with other parameters than ours.
+        Raises ValueError for an unknown backend, a key that is taken, or a body with other parameters than ours, or
+        an `on` with others than the body's that are not dynamic.
         """
         if backend_of(key).bodies != key.partition("/")[0]:
             raise ValueError(f"{self.name}: {key} has no kernels of its own; register on {backend_of(key).bodies}")
