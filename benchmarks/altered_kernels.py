@@ -52,7 +52,6 @@ SAFE: dict[str, Any] = {
     "gemm": _checked_gemm,
 }
 COMPILED = (
-    "alexnet_np.kernels.ahead",
     "alexnet_np.kernels.blas",
     "alexnet_np.kernels.philox",
     "alexnet_np.kernels.team",

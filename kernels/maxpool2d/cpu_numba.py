@@ -7,7 +7,8 @@
     cpu_numba/rows      backward: vectors along the rows of dx, of elements that take from their windows
 
 The rungs of vectors have every element of a window in their code: a window of more than LARGEST is left to the loops,
-and, in the backward, one that looks into padding. A row with fewer windows than a vector has lanes is scattered, too.
+and, in the backward, one that looks into padding. To take in vectors pays with sixteen lanes alone, where a row has as
+many windows; the rest is scattered.
 """
 
 from typing import Any
@@ -27,5 +28,5 @@ def _(x: Spec, **keywords: Any) -> str:
 
 @maxpool2d_backward.choose("cpu_numba")
 def _(dy: Spec, index: Spec, **keywords: Any) -> str:
-    fills = dy.shape[3] * dy.dtype.itemsize >= REGISTER_BYTES
+    fills = dy.shape[3] * dy.dtype.itemsize >= REGISTER_BYTES == 64
     return "cpu_numba/rows" if fills and not backward_rows.refuses(dy, index, **keywords) else "cpu_numba/scatter"

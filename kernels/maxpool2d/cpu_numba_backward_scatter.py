@@ -4,8 +4,7 @@ Math     dx[h, w] = Σ dy where the index is h·W + w, in the order of dy
 Shapes   dx (N·C, H·W), dy and index (N·C, P·Q)
 Threads  each has a contiguous part of the planes
 Traffic  dy and index once; dx once, and once more from memory before it is written
-Change   against cpu_numpy: one addition for each window, where the index points, in a plane that stays in the cache,
-         while the memory is asked for the next
+Change   against cpu_numpy: one addition for each window, where the index points, in a plane that stays in the cache
 """
 
 from math import ceil
@@ -15,10 +14,7 @@ from alexnet_np.ops import maxpool2d_backward
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
-from .. import ahead
 from ..compiled import LEAST_MOVED, jit, unsigned
-
-STEP = 64  # windows between two looks ahead
 
 
 @maxpool2d_backward.kernel("cpu_numba/scatter")
@@ -40,10 +36,5 @@ def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
 def scatter(dy, index, dx):  # type: ignore[no-untyped-def]
     """One plane."""
     dx[:] = 0
-    for first in range(0, dy.size, STEP):
-        last = min(first + STEP, dy.size)
-        ahead.to_read(dy[first:last])
-        ahead.to_read(index[first:last])
-        ahead.to_write(dx[first * dx.size // dy.size : last * dx.size // dy.size], dx)
-        for i in range(first, last):
-            dx[unsigned(index[i])] += dy[i]
+    for i in range(dy.size):
+        dx[unsigned(index[i])] += dy[i]
