@@ -57,12 +57,13 @@ COMPILED = (
     "alexnet_np.kernels.team",
 )  # these stay as they are
 
-# These work on addresses from end to end: altered, they would write anywhere. They have tests/test_winograd.py and
-# test_maxpool2d_rows.py.
+# These work on addresses from end to end: altered, they would write anywhere. They have tests/test_winograd.py,
+# test_maxpool2d_rows.py and test_lrn_rows.py.
 ON_ADDRESSES = (
     "alexnet_np.kernels.conv2d.cpu_numba_winograd",
     "alexnet_np.kernels.conv2d.cpu_numba_blocks",
     "alexnet_np.kernels.maxpool2d.cpu_numba_backward_rows",
+    "alexnet_np.kernels.lrn.cpu_numba_rows",
 )
 
 Rung = dict[str, Kernel]  # for each backward of an operation, the kernel to use

@@ -29,9 +29,6 @@ LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
     "relu.cpu_numba:_forward_part": ((0, 8, ROW, ROW), r"vmovups|vand\w*ps"),
     "relu.cpu_numba:_backward_part": ((0, 8, ROW, ROW, ROW), r"vcmp\w*ps"),
     "sgd_momentum.cpu_numba:_part": ((0, 8, ROW, ROW, ROW, NUMBER, NUMBER, NUMBER), r"vf\w+ps"),
-    "lrn.cpu_numba:_normalise_five": ((ROW, 1, 2, 6, NUMBER, NUMBER, ROW, ROW), r"vf\w+ps"),
-    "lrn.cpu_numba:_terms": ((ROW, ROW, ROW, NUMBER, ROW, ROW), r"vr?sqrt\w*ps"),
-    "lrn.cpu_numba:_add_product_of_five": ((NUMBER, *[ROW] * 7), r"vf\w+ps"),
     "maxpool2d.cpu_numba_planes:_take_larger": ((ROW, np.int32(1), INT32, ROW, INT32), r"vcmp\w*ps"),
     "maxpool2d.cpu_numba_rows:_forward": (
         (WINDOW, VECTOR, (0, 0), PLANE, WINDOWS, WINDOWS.astype(np.int32)),

@@ -23,9 +23,9 @@ from ..compiled import jit
 from ..panel import item_bytes, vector_bytes
 from ..static import StaticType
 from ..vector import Vectors, integer
+from .power import BETA, inverse_powers
 
 STEP = 32  # pixels whose t is kept
-BETA = 0.75  # by square roots: a general power is many times slower
 
 
 def masks(channels: int, size: int, dtype: Any) -> Array:
@@ -75,12 +75,9 @@ def _window_sum(v: Vectors, base: Any, offset: Any, mask: Any, bytes_: Any, size
 
 
 def _powers(v: Vectors, x: Any, offset: Any, mask: Any, bytes_: Any, size: int, k: Any, a: Any) -> tuple[Any, Any]:
-    """s^(−3/4), and s^(−1/2): an approximation and a step of Newton's, which makes NaN of infinity."""
-    builder, one, infinity = v.builder, v.constant(1), v.constant(np.inf)
+    """s^(−3/4), and s^(−1/2)."""
     s = v.fma(v.everywhere(a), _window_sum(v, x, offset, mask, bytes_, size, True), v.everywhere(k))
-    half = builder.fdiv(one, v.sqrt(s))
-    half = builder.select(builder.fcmp_ordered("==", s, infinity), v.constant(0), half)
-    return builder.fmul(half, v.sqrt(half)), half
+    return inverse_powers(v, s)
 
 
 @intrinsic
