@@ -198,10 +198,8 @@ def _contender(call: Call, key: str, specs: Sequence[Spec]) -> Contender:
     made = side_by_side(poisoned(spec.shape, spec.dtype) for spec in bound.outputs)
     space = bound.workspace and np.empty(bound.workspace.shape, bound.workspace.dtype)
     dynamic = {name: call.keywords[name] for name in op.dynamic}
-    arrays, run = call.arrays, partial(bound, *call.arrays, out=made, workspace=space, **dynamic)
-    if op.inplace:  # a plan's updates are bound to their arrays, too
-        arrays = side_by_side(arrays)
-        run = partial(bound.on(*arrays, out=made, workspace=space), *dynamic.values())
+    arrays = side_by_side(call.arrays) if op.inplace else call.arrays
+    run = partial(bound.on(*arrays, out=made, workspace=space), *dynamic.values())
     named = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
     return Contender(run, lambda: {**named, **dict(zip(op.returns, made, strict=True))})
 

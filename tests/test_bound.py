@@ -13,7 +13,7 @@ from alexnet_np.layers import Linear
 from alexnet_np.operation import Spec
 from alexnet_np.ops.cases import cases
 from alexnet_np.plan.arena import Buffer
-from alexnet_np.plan.bound import Bound
+from alexnet_np.plan.bound import Bound, Repeated
 from alexnet_np.plan.update import Update
 from alexnet_np.train import SGD
 
@@ -80,6 +80,20 @@ def test_a_kernel_that_binds_wrongly() -> None:
     finally:
         del ops.sgd_momentum_.kernels["cpu_numpy/twice"]
         ops.sgd_momentum_.changed()
+
+
+def test_repeated_follows_its_arrays() -> None:
+    """Another x, another out, another key: each is what the next call takes."""
+    bound = Bound(ops.dropout, MATRIX, rate=0.5, key=(0, 0, 0))
+    drop, outs = Repeated(bound), [np.empty((4, 6), np.float32) for _ in range(2)]
+    for i in (0, 0, 1, 1, 0):
+        for iteration in range(2):
+            x, key = draw(4, 6, seed=i), (5, 2, iteration)
+            outs[i][...] = np.nan
+            drop(x, out=(outs[i],), dynamic=(key,))
+            np.testing.assert_array_equal(outs[i], ops.dropout(x, rate=0.5, key=key))
+    with pytest.raises(ValueError, match="key"):
+        drop(draw(4, 6), out=(outs[0],), dynamic=((0, 0, -1),))
 
 
 def test_an_update_follows_its_parameter() -> None:

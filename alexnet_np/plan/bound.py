@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from operator import is_not
 from typing import Any
 
 from ..backend import Array
@@ -69,3 +70,19 @@ class Bound:
         if self._works_in:
             arguments["workspace"] = workspace
         return arguments
+
+
+class Repeated:
+    """A bound operation, bound to the arrays too that a call brings, and again when another comes with others."""
+
+    def __init__(self, bound: Bound) -> None:
+        self.bound = bound
+        self._given: tuple[Array, ...] = ()
+        self._run: Callable[..., None] = bound.run
+
+    def __call__(self, *arrays: Array, out: tuple[Array, ...] = (), workspace: Array = None, dynamic: Any = ()) -> None:
+        """dynamic: by position, as the operation names them."""
+        given = *arrays, *out, workspace
+        if len(given) != len(self._given) or any(map(is_not, given, self._given)):
+            self._given, self._run = given, self.bound.on(*arrays, out=out, workspace=workspace)
+        self._run(*dynamic)

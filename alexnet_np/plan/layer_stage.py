@@ -6,7 +6,7 @@ from ..dispatch import OPS
 from ..layers import Dropout, Flatten, Layer
 from ..operation import Spec
 from .arena import Arena, Buffer
-from .bound import Bound
+from .bound import Bound, Repeated
 from .stage import Moments, Stage, spec
 from .update import Update
 
@@ -23,10 +23,10 @@ class LayerStage(Stage):
         weights = [Spec(p.shape, p.dtype) for p in self.params_of.values()]
         keywords = {**layer.options, **self._key()}
         self.run = {
-            train: Bound(layer.op, spec(x), *weights, **keywords, **({"train": train} if self._key() else {}))
+            train: Repeated(Bound(layer.op, spec(x), *weights, **keywords, **({"train": train} if self._key() else {})))
             for train in (False, True)
         }
-        outputs = self.run[True].outputs
+        outputs = self.run[True].bound.outputs
         self.outputs = {
             of: Buffer(f"{name}.{of}", out.shape, out.dtype, "first" if len(out.shape) == 4 else "")
             for of, out in zip(layer.op.returns, outputs, strict=True)
@@ -38,14 +38,14 @@ class LayerStage(Stage):
 
     @property
     def kernels(self) -> str:
-        return self.run[True].kernel
+        return self.run[True].bound.kernel
 
     def reserve(self, arena: Arena, moments: Moments, workers: int) -> None:
         self.x.touch(moments.forward)
         for buffer in self.outputs.values():
             arena.add(buffer).touch(moments.forward)
-        self.scratch = _scratch(arena, f"{self.name}.workspace", self.run[True].workspace, moments.forward)
-        self.backwards: list[tuple[Bound, list[str], tuple[Buffer, ...], Buffer | None]] = []
+        self.scratch = _scratch(arena, f"{self.name}.workspace", self.run[True].bound.workspace, moments.forward)
+        self.backwards: list[tuple[Repeated, list[str], tuple[Buffer, ...], Buffer | None]] = []
         self.updates: list[Update] = []
         if moments.backward is None:
             return
@@ -73,7 +73,7 @@ class LayerStage(Stage):
             for of in op.inputs:
                 if of in known:
                     known[of].touch(moments.backward)
-            self.backwards.append((bound, list(op.inputs), tuple(made), scratch))
+            self.backwards.append((Repeated(bound), list(op.inputs), tuple(made), scratch))
 
     def _needs(self, gradient: str) -> bool:
         return self.dx is not None if gradient == "dx" else self._trains(gradient)
@@ -84,15 +84,16 @@ class LayerStage(Stage):
     def forward(self, train: bool) -> None:
         out = tuple(buffer.array for buffer in self.outputs.values())
         arrays = [self.x.array, *self.params_of.values()]
-        self.run[train](*arrays, out=out, workspace=self.scratch and self.scratch.array, **self._key())
+        self.run[train](*arrays, out=out, workspace=self.scratch and self.scratch.array, dynamic=self._key().values())
 
     def backward(self, lr: float) -> None:
         assert self.dy
         values = {"x": self.x.array, "dy": self.dy.array, **self.params_of}
         values |= {of: buffer.array for of, buffer in self.outputs.items()}
-        for bound, inputs, made, scratch in self.backwards:
+        for run, inputs, made, scratch in self.backwards:
             out = tuple(buffer.array for buffer in made)
-            bound(*[values[of] for of in inputs], out=out, workspace=scratch and scratch.array, **self._key())
+            room = scratch and scratch.array
+            run(*[values[of] for of in inputs], out=out, workspace=room, dynamic=self._key().values())
         for update in self.updates:
             update(lr)
 

@@ -1,14 +1,12 @@
 """The update at the end of a stage's backward: one parameter's, by its bound kernel."""
 
-from collections.abc import Callable
 from typing import Any
 
-from ..backend import Array
 from ..layers import Layer
 from ..operation import Spec
 from ..ops import sgd_momentum_
 from .arena import Buffer
-from .bound import Bound
+from .bound import Bound, Repeated
 
 
 class Update:
@@ -21,12 +19,8 @@ class Update:
     def __init__(self, name: str, layer: Layer, key: str, gradient: Buffer, sgd: Any) -> None:
         self.name, self.layer, self.key, self.gradient, self.sgd = f"{name}.{key}", layer, key, gradient, sgd
         of = Spec(gradient.shape, gradient.dtype)
-        self.bound = Bound(sgd_momentum_, of, of, of, **sgd.rates(key, 0.0))
-        self.arrays: tuple[Array, ...] = ()
-        self.step: Callable[..., None] | None = None
+        self.step = Repeated(Bound(sgd_momentum_, of, of, of, **sgd.rates(key, 0.0)))
 
     def __call__(self, lr: float) -> None:
         arrays = self.layer.params[self.key], self.sgd.velocity[self.name], self.gradient.array
-        if self.step is None or any(a is not b for a, b in zip(arrays, self.arrays, strict=True)):
-            self.arrays, self.step = arrays, self.bound.on(*arrays)
-        self.step(self.sgd.rates(self.key, lr)["lr"])
+        self.step(*arrays, dynamic=(self.sgd.rates(self.key, lr)["lr"],))

@@ -7,6 +7,7 @@ Traffic  the least: x and y once. The ten rounds of a block, in vectors of block
 Change   against cpu_numpy: the words are never in memory, and threads
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from alexnet_np.backend import Array
@@ -21,15 +22,17 @@ from ..team import parallel_for, team
 LEAST = LEAST_MOVED // 4  # elements worth a thread: a block's rounds take several times as long as to move four
 
 
-def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:
+def _drop_of(x: Array, rate: float, train: bool, scale_at_train: bool, out: Array) -> Callable[[Any], None]:
+    """What remains to be done with each key."""
     x, y = x.reshape(-1), out.reshape(-1)
-    if not train:
-        factor = x.dtype.type(1 if scale_at_train else 1 - rate)
-        _scale(team(x.size, LEAST_MOVED), x, factor, y)
-        return
-    key0, key1 = stream_key(*map(int, key))
-    least, factor = threshold(rate), 1 / (1 - rate) if scale_at_train else 1.0
-    _keep(team(x.size, LEAST), x, key0, key1, least, factor, y)
+    n, least, factor = x.size, threshold(rate), 1 / (1 - rate) if scale_at_train else 1.0
+    at_test = x.dtype.type(1 if scale_at_train else 1 - rate)
+
+    def drop(key: Any) -> None:
+        key0, key1 = stream_key(*map(int, key))
+        _keep(team(n, LEAST), x, key0, key1, least, factor, y)
+
+    return drop if train else lambda _: _scale(team(n, LEAST_MOVED), x, at_test, y)
 
 
 @jit
@@ -55,11 +58,19 @@ def _scale_part(lo, hi, x, factor, y):  # type: ignore[no-untyped-def]
         y[i] = factor * x[i]
 
 
-@dropout.kernel("cpu_numba")
+def forward_of(x: Array, *, rate: float, train: bool, scale_at_train: bool, out: Array) -> Callable[[Any], None]:
+    return _drop_of(x, rate, train, scale_at_train, out)
+
+
+@dropout.kernel("cpu_numba", on=forward_of)
 def forward(x: Array, *, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:
-    _drop(x, rate, key, train, scale_at_train, out)
+    _drop_of(x, rate, train, scale_at_train, out)(key)
 
 
-@dropout_backward.kernel("cpu_numba")
+def backward_of(dy: Array, *, rate: float, train: bool, scale_at_train: bool, out: Array) -> Callable[[Any], None]:
+    return _drop_of(dy, rate, train, scale_at_train, out)
+
+
+@dropout_backward.kernel("cpu_numba", on=backward_of)
 def backward(dy: Array, *, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:
-    _drop(dy, rate, key, train, scale_at_train, out)
+    _drop_of(dy, rate, train, scale_at_train, out)(key)
