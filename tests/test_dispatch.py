@@ -128,20 +128,20 @@ def test_a_choice_covers_the_backward(second_backend: str) -> None:
 
 
 def test_missing_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    with anp.use(lrn="cpu_numpy/fast"), pytest.raises(anp.NoKernel, match="cpu_numpy/fast"):
-        ops.lrn(X)
-    with without(ops.lrn, "cpu_numba"):
+    with anp.use(relu="cpu_numpy/fast"), pytest.raises(anp.NoKernel, match="cpu_numpy/fast"):
+        ops.relu(X)
+    with without(ops.relu, "cpu_numba"):
         with (
             anp.use("cpu_numba"),
-            pytest.raises(anp.NoKernel, match=r"lrn: use\(\) asks for cpu_numba, but .*It has .*cpu_numpy"),
+            pytest.raises(anp.NoKernel, match=r"relu: use\(\) asks for cpu_numba, but .*It has .*cpu_numpy"),
         ):
-            ops.lrn(X)
+            ops.relu(X)
         monkeypatch.setenv("ALEXNET_BACKEND", "cpu_numba")
         with pytest.raises(anp.NoKernel, match="ALEXNET_BACKEND asks for cpu_numba"):
-            ops.lrn(X)
+            ops.relu(X)
         with anp.use(missing="warn"), anp.trace() as calls, pytest.warns(RuntimeWarning, match="running cpu_numpy"):
-            ops.lrn(X)
-    assert ran(calls) == [("lrn", "cpu_numpy")] and calls[0].asked == "cpu_numba"
+            ops.relu(X)
+    assert ran(calls) == [("relu", "cpu_numpy")] and calls[0].asked == "cpu_numba"
 
 
 def test_wrong_device_is_never_mended_silently() -> None:
