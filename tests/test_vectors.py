@@ -31,7 +31,7 @@ LOOPS: dict[str, tuple[tuple[Any, ...], str]] = {
     "sgd_momentum.cpu_numba:_part": ((0, 8, ROW, ROW, ROW, NUMBER, NUMBER, NUMBER), r"vf\w+ps"),
     "maxpool2d.cpu_numba_planes:_take_larger": ((ROW, np.int32(1), INT32, ROW, INT32), r"vcmp\w*ps"),
     "maxpool2d.cpu_numba_rows:_forward": (
-        (WINDOW, VECTOR, (0, 0), PLANE, WINDOWS, WINDOWS.astype(np.int32)),
+        (WINDOW, VECTOR, VECTOR, (0, 0), PLANE, WINDOWS, WINDOWS.astype(np.int32)),
         r"vcmp\w*ps",
     ),
     "maxpool2d.cpu_numba_backward_rows:_backward": (

@@ -115,10 +115,11 @@ def _backward(window, vector, shape, columns, room, dy, index, dx):  # type: ign
                        gradient.ctypes.data + above * item, places.ctypes.data + above * 4,
                        dy[n].ctypes.data + max(AHEAD, windows * item), index[n].ctypes.data + max(AHEAD, windows * 4),
                        target.ctypes.data, max(AHEAD, H * W * item))  # fmt: skip
-        if taken != windows:
-            scatter(dy[n], index[n], target[: H * W])
         if n + 1 == len(dx):
             dx[n] = last[: H * W]
+        if taken != windows:
+            dx[n] = 0
+            scatter(n, dy, index, dx)
 
 
 @intrinsic

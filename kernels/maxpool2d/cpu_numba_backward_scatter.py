@@ -16,6 +16,8 @@ from alexnet_np.parallel import share
 
 from ..compiled import LEAST_MOVED, jit, unsigned
 
+ZEROED = 4096  # bytes at a time, of small planes: one after the other would wait for the memory
+
 
 @maxpool2d_backward.kernel("cpu_numba/scatter")
 def backward(
@@ -28,13 +30,17 @@ def backward(
 
 @jit
 def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
-    for n in range(len(dy)):
-        scatter(dy[n], index[n], dx[n])
+    some = max(1, ZEROED // dx[0].nbytes)
+    for first in range(0, len(dy), some):
+        last = min(first + some, len(dy))
+        dx[first:last] = 0
+        for n in range(first, last):
+            scatter(n, dy, index, dx)
 
 
 @jit
-def scatter(dy, index, dx):  # type: ignore[no-untyped-def]
-    """One plane."""
-    dx[:] = 0
-    for i in range(dy.size):
-        dx[unsigned(index[i])] += dy[i]
+def scatter(n, dy, index, dx):  # type: ignore[no-untyped-def]
+    """Add plane n's. Of arrays of its own the references would be counted, by all threads in one place."""
+    plane = unsigned(n)
+    for i in range(dy.shape[1]):
+        dx[plane, unsigned(index[plane, i])] += dy[plane, i]

@@ -9,7 +9,9 @@ Traffic  the least from memory: a plane stays in the first-level cache while its
 Change   against planes: no copy of the plane, and rows that windows share are reduced once
 
 The last strip of a plane ends where its rows end, so it repeats some columns of the one before: vectors of which only
-some lanes are in use would take longer, where the machine has no such stores.
+some lanes are in use would take longer, where the machine has no such stores. Rows of fewer windows than a vector has
+lanes fill it with what lies behind them, and what that gives is overwritten by the next row, or by the next plane. The
+last plane of a part has none behind it, so its vectors are of as many lanes as fit.
 
 With padding, or a stride above 2, lanes are gathered, at rows and columns clipped to the plane: an element seen twice
 changes neither the maximum nor who was first.
@@ -46,36 +48,48 @@ def refuses(x: Spec, *, size: Pair, **_: Any) -> str | None:
 
 
 @cache
-def _form(size: Pair, stride: Pair, gathers: bool, itemsize: int, columns: int) -> tuple[Static, Static]:
-    """What the core is told: the window, and the widest vector that such rows fill."""
-    lanes = min(REGISTER_BYTES // itemsize, 1 << (columns.bit_length() - 1))
-    return Static(*size, *stride, gathers), Static(itemsize, lanes)
+def _form(
+    size: Pair, stride: Pair, gathers: bool, itemsize: int, plane: Pair, windows: Pair
+) -> tuple[Static, Static, Static]:
+    """What the core is told: the window, a vector that may go beyond a plane, and the widest that does not."""
+    most, (P, Q) = REGISTER_BYTES // itemsize, windows
+    lanes, wide = min(most, 1 << (Q.bit_length() - 1)), min(most, 1 << (Q - 1).bit_length())
+    if wide - Q > P * Q or (stride[1] + 1) * wide + size[1] > plane[0] * plane[1]:  # beyond the next plane, too
+        wide = lanes
+    return Static(*size, *stride, gathers), Static(itemsize, wide), Static(itemsize, lanes)
 
 
 @maxpool2d.kernel("cpu_numba/rows", refuses=refuses)
 def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Array, Array]) -> None:
     (N, C, H, W), (P, Q) = x.shape, out[0].shape[2:]
     x, y, index = x.reshape(N * C, H, W), *(array.reshape(N * C, P, Q) for array in out)
-    window, vector = _form(size, stride, stride[1] > 2 or padding != ((0, 0), (0, 0)), x.itemsize, Q)
-    before = padding[0][0], padding[1][0]
+    gathers = stride[1] > 2 or padding != ((0, 0), (0, 0))
+    form, before = _form(size, stride, gathers, x.itemsize, (H, W), (P, Q)), (padding[0][0], padding[1][0])
     share(
         N * C,
-        lambda lo, hi: _forward(window, vector, before, x[lo:hi], y[lo:hi], index[lo:hi]),
+        lambda lo, hi: _forward(*form, before, x[lo:hi], y[lo:hi], index[lo:hi]),
         least=ceil(LEAST_MOVED / (H * W)),
     )
 
 
 @jit
-def _forward(window, vector, before, x, y, index):  # type: ignore[no-untyped-def]
-    (planes, H, W), (_, P, Q), item, lanes = x.shape, y.shape, x.itemsize, lanes_of(vector)
+def _forward(window, wide, vector, before, x, y, index):  # type: ignore[no-untyped-def]
+    planes = len(x) - 1
     for n in range(planes):
-        further = max(AHEAD, H * W * item)
-        for strip in range(0, Q, lanes):
-            q = min(strip, Q - lanes)
-            place = n * P * Q + q
-            _strip(window, vector, (H, W, P, Q, before[0], before[1], q), x.ctypes.data + n * H * W * item,
-                   further, y.ctypes.data + place * item, index.ctypes.data + place * 4)  # fmt: skip
-            further += P * asked_for(window, vector)
+        _plane(window, wide, before, n, x, y, index)
+    _plane(window, vector, before, planes, x, y, index)
+
+
+@jit
+def _plane(window, vector, before, n, x, y, index):  # type: ignore[no-untyped-def]
+    (_, H, W), (_, P, Q), item, lanes = x.shape, y.shape, x.itemsize, lanes_of(vector)
+    further = max(AHEAD, H * W * item)
+    for strip in range(0, Q, lanes):
+        q = max(0, min(strip, Q - lanes))
+        place = n * P * Q + q
+        _strip(window, vector, (H, W, P, Q, before[0], before[1], q), x.ctypes.data + n * H * W * item, further,
+               y.ctypes.data + place * item, index.ctypes.data + place * 4)  # fmt: skip
+        further += P * asked_for(window, vector)
 
 
 @intrinsic
