@@ -48,14 +48,13 @@ def refuses(x: Spec, *, size: Pair, **_: Any) -> str | None:
 
 
 @cache
-def _form(
-    size: Pair, stride: Pair, gathers: bool, itemsize: int, plane: Pair, windows: Pair
-) -> tuple[Static, Static, Static]:
-    """What the core is told: the window, a vector that may go beyond a plane, and the widest that does not."""
-    most, (P, Q) = REGISTER_BYTES // itemsize, windows
-    lanes, wide = min(most, 1 << (Q.bit_length() - 1)), min(most, 1 << (Q - 1).bit_length())
-    if wide - Q > P * Q or (stride[1] + 1) * wide + size[1] > plane[0] * plane[1]:  # beyond the next plane, too
-        wide = lanes
+def _form(size: Pair, stride: Pair, gathers: bool, itemsize: int, columns: int) -> tuple[Static, Static, Static]:
+    """What the core is told: the window, a vector that may go beyond a plane, and the widest that does not.
+
+    The first has fewer lanes than two rows have windows, so it reads and writes no further than in the next plane.
+    """
+    most = REGISTER_BYTES // itemsize
+    lanes, wide = min(most, 1 << (columns.bit_length() - 1)), min(most, 1 << (columns - 1).bit_length())
     return Static(*size, *stride, gathers), Static(itemsize, wide), Static(itemsize, lanes)
 
 
@@ -64,7 +63,7 @@ def forward(x: Array, *, size: Pair, stride: Pair, padding: Sides, out: tuple[Ar
     (N, C, H, W), (P, Q) = x.shape, out[0].shape[2:]
     x, y, index = x.reshape(N * C, H, W), *(array.reshape(N * C, P, Q) for array in out)
     gathers = stride[1] > 2 or padding != ((0, 0), (0, 0))
-    form, before = _form(size, stride, gathers, x.itemsize, (H, W), (P, Q)), (padding[0][0], padding[1][0])
+    form, before = _form(size, stride, gathers, x.itemsize, Q), (padding[0][0], padding[1][0])
     share(
         N * C,
         lambda lo, hi: _forward(*form, before, x[lo:hi], y[lo:hi], index[lo:hi]),
