@@ -3,7 +3,8 @@
     cpu_numba/loops     a pass over a row for each step, with any power
     cpu_numba/rows      one pass in vectors along a row, with the power 3/4
 
-Rows shorter than a line of the cache are left to the loops, and all other powers: these take longer than all the rest.
+Left to the loops are rows shorter than a line of the cache, windows of many channels, and any other power, which takes
+longer than all the rest together.
 """
 
 from typing import Any

@@ -33,7 +33,7 @@ from .power import BETA, inverse_powers
 
 AHEAD = 2048  # bytes along a row: what arrives in the second cache while the memory answers
 SOON = 256  # bytes, which are brought on into the first
-LARGEST = 16  # channels of a window
+LARGEST = 16  # channels of a window: each has its loads in the code
 
 
 def refuses(*inputs: Spec, size: int, beta: float, **_: Any) -> str | None:

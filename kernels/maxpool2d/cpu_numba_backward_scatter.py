@@ -1,4 +1,4 @@
-"""maxpool2d_backward a plane at a time, in the first-level cache.
+"""maxpool2d_backward a plane at a time, or some small ones, in the first-level cache.
 
 Math     dx[h, w] = Σ dy where the index is h·W + w, in the order of dy
 Shapes   dx (N·C, H·W), dy and index (N·C, P·Q)
