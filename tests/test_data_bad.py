@@ -133,6 +133,61 @@ def shards_to_hold_out_only(root: Path) -> None:
     tar(root / "val-0.tar", {f"{c}/{i}.jpg": JPEG for c in "ab" for i in range(3)})
 
 
+def shard_class_is_an_identifier(root: Path) -> None:
+    tar(root / "train-0.tar", {"a.jpg": JPEG, "a.cls": b"1700000000"})
+
+
+def shard_class_of_twenty_digits(root: Path) -> None:
+    tar(root / "train-0.tar", {"a.jpg": JPEG, "a.cls": b"1" + b"0" * 20})
+
+
+def shard_class_without_end(root: Path) -> None:
+    tar(root / "train-0.tar", {"a.jpg": JPEG, "a.cls": b"9" * 5000})
+
+
+def with_a_size(root: Path, field: bytes, kind: bytes = b"0") -> None:
+    """A shard whose second member has a damaged size, under a right checksum."""
+    path = tar(root / "train-0.tar", {f"{c}/{i}.bmp": b"?" * 512 for c in "ab" for i in range(3)})
+    content = bytearray(path.read_bytes())
+    header = content[1024:1536]
+    header[124:136], header[156:157], header[148:156] = field, kind, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    content[1024:1536] = header
+    path.write_bytes(content)
+
+
+def shard_that_leads_back(root: Path) -> None:
+    with_a_size(root, (-1536).to_bytes(12, "big", signed=True))
+
+
+def shard_that_leads_back_from_a_sparse_member(root: Path) -> None:
+    with_a_size(root, (-1536).to_bytes(12, "big", signed=True), b"S")
+
+
+def shard_beyond_its_end(root: Path) -> None:
+    with_a_size(root, b"77777777777\0")
+
+
+def shard_names_twice(root: Path) -> None:
+    samples = {f"{i}.{end}": JPEG if end == "jpg" else b"%d" % i for i in (0, 1) for end in ("jpg", "cls")}
+    for part in ("train", "val"):
+        tar(root / f"{part}-0.tar", samples)
+    (root / "classes.txt").write_text("cat\ncat\n")
+
+
+def shard_names_in_latin_1(root: Path) -> None:
+    shard_names_twice(root)
+    (root / "classes.txt").write_bytes("chat\nbrebis égarée\n".encode("latin-1"))
+
+
+def ids_in_latin_1(root: Path) -> None:
+    write(ilsvrc(root) / IDS, "1 é\n".encode("latin-1"))
+
+
+def id_of_other_digits(root: Path) -> None:
+    write(ilsvrc(root) / IDS, "² n01\n".encode())
+
+
 def cifar_label(root: Path) -> None:
     write(root / "data_batch_1.bin", bytes([10]) + bytes(3072))
 
@@ -156,7 +211,7 @@ CASES: list[tuple[Callable[[Path], None], str]] = [
     (missing, "there is no folder '{root}'; give one, or 'generated'"),
     (a_file, "there is no folder '{root}'; give one, or 'generated'"),
     (nothing, "{root} holds no images in a known form: IDX files"),
-    (empty_class, "{root}/emu holds no images (.bmp, .gif, .jpeg, .jpg"),
+    (empty_class, "{root}/emu holds no images (.bmp, .gif, .jfif, .jpe, .jpeg, .jpg"),
     (one_class, "{root} has 1 class folder(s); at least two are needed"),
     (one_class_in_val, "{root}/val has 1 class folder(s); at least two are needed"),
     (other_classes, "{root}/train and {root}/val have different classes: dog, emu in one of them only"),
@@ -178,6 +233,16 @@ CASES: list[tuple[Callable[[Path], None], str]] = [
     (shard_image_without_class, "{root}/train-0.tar: b.jpg has neither a .cls beside it nor a class folder around it"),
     (shard_class_in_words, "{root}/train-0.tar: a.cls holds b'cat', not a class number"),
     (shard_label_beyond_the_names, "a .cls in {root} says 3, but {root}/classes.txt names 2 classes, from 0"),
+    (shard_class_is_an_identifier, "{root}/train-0.tar: a.cls holds b'1700000000', not a class number (0 … 99,999)"),
+    (shard_class_of_twenty_digits, "{root}/train-0.tar: a.cls holds b'10000000000000000000', not a class number"),
+    (shard_class_without_end, "{root}/train-0.tar: a.cls holds b'99999999999999999999', not a class number"),
+    (shard_that_leads_back, "{root}/train-0.tar is truncated, or no uncompressed tar file: "),
+    (shard_that_leads_back_from_a_sparse_member, "{root}/train-0.tar is truncated, or no uncompressed tar file: "),
+    (shard_beyond_its_end, "{root}/train-0.tar is truncated, or no uncompressed tar file: "),
+    (shard_names_twice, "{root}/classes.txt names 'cat' twice"),
+    (shard_names_in_latin_1, "{root}/classes.txt is no text in UTF-8: "),
+    (ids_in_latin_1, f"{{root}}/{IDS} is no text in UTF-8: "),
+    (id_of_other_digits, f"{{root}}/{IDS}, line 1: '² n01' is not `ILSVRC2012_ID WNID`"),
     (shards_with_other_classes, "have different classes: b, c in one of them only"),
     (shards_of_two_kinds, "{root}: some images have a .cls beside them, others a class folder around them"),
     (shards_of_one_class, "the shards in {root} have one class; at least two are needed"),

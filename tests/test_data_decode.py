@@ -1,6 +1,10 @@
 """Decoding: every mode, depth and orientation, damaged bytes, and the two decoders against each other."""
 
+import io
 import os
+import struct
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ from image_files import encoded, picture
 from PIL import Image
 
 from alexnet_np.data import decode as decoding
-from alexnet_np.data.decode import decode, fit
+from alexnet_np.data.decode import ORIENTATION, decode, fit
 
 RANDOM = np.random.default_rng(1)
 REAL = Path(os.environ.get("ALEXNET_DATA", ""))
@@ -47,6 +51,44 @@ def test_sixteen_bits_keep_their_range() -> None:
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
     assert abs(shown(encoded(Image.fromarray(ramp), "PNG"), 64, 1) - ramp / 257).max() <= 1
     assert abs(shown(encoded(Image.fromarray(ramp), "TIFF"), 64, 3) - ramp / 257).max() <= 1
+
+
+@pytest.mark.parametrize("top", [1, 255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "float32"])
+def test_values_tell_the_range_of_tiff_files(dtype: str, top: int) -> None:
+    """Of 32-bit integers and floats: the smallest usual range that holds them, which a warning says."""
+    grey = RANDOM.integers(0, 256, (20, 20))
+    grey[0, 0] = 255 if top == 1 else 200  # not the whole range is used
+    values = (grey / 255 * top).round(9 if dtype == "float32" else 0)
+    with pytest.warns(UserWarning, match=rf"^it: pixels are [-\w ]+; 0 … {top} became black … white$"):
+        x = shown(tiff(values.astype(dtype)), 20, 1)[0]
+    if top > 1 or dtype[0] == "f":
+        np.testing.assert_array_equal(x, grey)
+    else:
+        np.testing.assert_array_equal(x, np.where(values == 1, 255, 0))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"), [("int32", -7, 93), ("float32", -2.5, 2.5), ("uint32", 5, 2**32 - 1)]
+)
+def test_an_unusual_range_goes_from_the_lowest_to_the_highest_value(dtype: str, low: float, high: float) -> None:
+    values = np.linspace(low, high, 400).reshape(20, 20).astype(dtype)
+    with pytest.warns(UserWarning, match="the lowest … highest of each image became black … white"):
+        x = shown(tiff(values), 20)
+    exact = (values.astype(float) - low) / (high - low) * 255
+    assert abs(x - exact).max() <= 0.5 + 1e-4
+    with pytest.raises(ValueError, match="it cannot be read as an image: its pixels are not all finite numbers"):
+        shown(tiff(np.array([[0, np.nan]], np.float32)), 20)
+
+
+def tiff(values: np.ndarray) -> bytes:
+    """A grey TIFF file of these numbers, of a type that Pillow reads and may not write."""
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    rows, columns = values.shape
+    tags = {256: columns, 257: rows, 258: 8 * values.itemsize, 259: 1, 262: 1, 273: 138, 277: 1, 278: rows, 339: kind}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in {**tags, 279: values.nbytes}.items()]
+    directory = struct.pack("<H", len(entries)) + b"".join(sorted(entries)) + bytes(4)
+    return (b"II*\0" + struct.pack("<I", 8) + directory).ljust(138, b"\0") + values.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "RGB"])
@@ -115,6 +157,39 @@ def test_damaged_bytes_are_an_image_or_a_named_error(form: str) -> None:
             refused += 1
             assert str(error).startswith("holiday.jpg cannot be read as an image: ") and "\n" not in str(error)
     assert refused >= 10
+
+
+def test_what_pillow_warns_of_has_the_name_of_the_file() -> None:
+    """In several threads at once, each with its own file; outside of a decoding nothing is added."""
+    twice = struct.pack("<HHIHH", ORIENTATION, 3, 2, 1, 1)  # two orientations, where one is expected
+    header = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + twice + bytes(4)
+    jpeg = encoded(picture())
+    odd = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(header) + 2) + header + jpeg[2:]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        threads = [threading.Thread(target=decode, args=(odd, f"{i}.jpg", (3, 8, 8))) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        Image.open(io.BytesIO(odd)).getexif().get(ORIENTATION)
+    said = [str(warning.message) for warning in caught]
+    plain = said.pop()
+    assert plain.startswith("Metadata Warning, tag 274")
+    assert sorted(set(said)) == [f"{i}.jpg: {plain}" for i in range(8)]
+
+
+def test_an_image_that_says_it_is_far_larger_than_its_bytes(tmp_path: Path) -> None:
+    """Is refused before memory is taken for it; a large black one is none of these."""
+    bitmap = bytearray(encoded(picture(size=(40, 30)), "BMP"))
+    struct.pack_into("<ii", bitmap, 18, 13_000, 13_000)
+    with pytest.raises(ValueError, match=r"it says that it has 13000×13000 pixels in 3654 bytes"):
+        shown(bytes(bitmap), 20)
+    with pytest.raises(ValueError, match="it cannot be read as an image: "):
+        shown(b"P6 0 7 255\n", 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not shown(encoded(Image.new("1", (10_000, 9_000)), "PNG"), 20).any()
 
 
 def test_fit_is_resizing_and_then_the_centre() -> None:

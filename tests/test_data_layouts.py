@@ -1,6 +1,7 @@
 """The ILSVRC-2012 layout and tar shards: which image gets which class."""
 
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,36 @@ def test_ids_from_meta_mat(tmp_path: Path) -> None:
 
 def test_meta_mat_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install, and what else would do."""
-    monkeypatch.setitem(__import__("sys").modules, "scipy.io", None)
+    write(tmp_path / "without" / "scipy" / "__init__.py", b"raise ImportError('there is none here')")
+    monkeypatch.syspath_prepend(str(tmp_path / "without"))
     write(tmp_path / "meta.mat", b"?")
     with pytest.raises(ValueError, match=r"needs SciPy: pip install alexnet-np\[ilsvrc\]; or put ILSVRC2012_ids.txt"):
         read_ids(tmp_path / "meta.mat")
+
+
+@pytest.mark.parametrize("ends", ["os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(9)", "raise SystemExit('?')"])
+def test_meta_mat_on_which_scipy_ends(ends: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes nothing along."""
+    write(tmp_path / "stub" / "scipy" / "__init__.py", b"")
+    code = f"import os, signal\ndef loadmat(path, squeeze_me): {ends}\n"
+    write(tmp_path / "stub" / "scipy" / "io.py", code.encode())
+    monkeypatch.syspath_prepend(str(tmp_path / "stub"))
+    write(tmp_path / "meta.mat", b"?")
+    with pytest.raises(ValueError, match=r"meta.mat is not the devkit's meta.mat: .+"):
+        read_ids(tmp_path / "meta.mat")
+
+
+def test_links_and_sparse_members_of_a_shard(tmp_path: Path) -> None:
+    """Have no bytes of their own in it: counted by name."""
+    path = tar(tmp_path / "train-0.tar", {f"{c}/{i}.jpg": grey(90) for c in "ab" for i in range(4)})
+    with tarfile.open(path, "a") as archive:
+        for name, kind in (("a/soft.jpg", tarfile.SYMTYPE), ("b/hard.jpg", tarfile.LNKTYPE)):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "a/1.jpg"
+            archive.addfile(link)
+    split = data.load(str(tmp_path), (3, 24, 24))
+    assert sum(len(part.labels) for part in split) == 8
+    assert split.train.skipped == {f"{path}: {name}": "it is no plain file" for name in ("a/soft.jpg", "b/hard.jpg")}
 
 
 def grey(value: int) -> bytes:

@@ -18,7 +18,6 @@ from PIL import Image
 from alexnet_np import data
 from alexnet_np.cli import main
 from alexnet_np.data import fetch as fetching
-from alexnet_np.data import unpack_cifar10
 from alexnet_np.data.fetch import Public, fetch
 from alexnet_np.data.resize import resize
 
@@ -233,45 +232,3 @@ def test_fetch_without_a_network(
     assert capsys.readouterr().err == f"alexnet-np: {error}\n"
     with pytest.raises(ValueError, match="unknown set 'mnist'; the sets are fashion-mnist, cifar10"):
         fetch("mnist", tmp_path)
-
-
-def packed(path: Path, per_class: int = 10) -> np.ndarray:
-    """CIFAR-10 as JPEGs in an .npz: flat images, whose value is 20 times their label; returns the training labels."""
-    arrays: dict[str, np.ndarray] = {}
-    for part, count in (("train", 10 * per_class), ("test", per_class)):
-        labels = np.arange(count) * 7 % 10
-        files = [encoded(picture(size=(32, 32), value=20 * label)) for label in labels]
-        arrays[f"{part}_blob"] = np.frombuffer(b"".join(files), np.uint8)
-        arrays[f"{part}_offsets"] = np.cumsum([0, *map(len, files)])
-        arrays[f"{part}_labels"] = labels.astype(np.uint8)
-    np.savez(path, **arrays)
-    return arrays["train_labels"]
-
-
-def test_unpacked_cifar10_has_the_official_form(tmp_path: Path) -> None:
-    labels = packed(tmp_path / "jpegs.npz")
-    unpack_cifar10.unpack(tmp_path / "jpegs.npz", tmp_path / "out")
-    split = data.load(str(tmp_path / "out"), (3, 32, 32))
-    np.testing.assert_array_equal(split.train.labels, labels)
-    for part in split:
-        values = part.images(np.arange(len(part.labels))).mean(axis=(1, 2, 3))
-        np.testing.assert_allclose(values, 20 * part.labels, atol=1)
-    assert (tmp_path / "out" / "cifar-10-batches-bin" / "data_batch_3.bin").stat().st_size == 20 * 3073
-
-
-def test_unpacking_something_else(tmp_path: Path) -> None:
-    np.savez(tmp_path / "other.npz", x=np.arange(3))
-    with pytest.raises(ValueError, match=r"other.npz is not CIFAR-10 as JPEGs in an .npz: 'train_blob"):
-        unpack_cifar10.unpack(tmp_path / "other.npz", tmp_path / "out")
-    (tmp_path / "none.npz").write_bytes(b"PK no zip")
-    with pytest.raises(ValueError, match=r"none.npz is not CIFAR-10 as JPEGs in an .npz"):
-        unpack_cifar10.unpack(tmp_path / "none.npz", tmp_path / "out")
-
-
-@real
-def test_real_cifar10(tmp_path: Path) -> None:
-    unpack_cifar10.unpack(REAL / "cifar10" / "cifar10_jpeg.npz", tmp_path)
-    split = data.load(str(tmp_path), (3, 32, 32))
-    np.testing.assert_array_equal(np.bincount(split.train.labels), [5000] * 10)
-    np.testing.assert_array_equal(np.bincount(split.test.labels), [1000] * 10)
-    assert 110 < split.train.images(np.arange(0, 50_000, 49)).mean() < 130

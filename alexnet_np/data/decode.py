@@ -18,8 +18,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..backend import Array
+from .depth import eight_bits
+from .named_warnings import about
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+SUFFIXES = JPEG | {".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+LARGE, DENSEST = 1 << 24, 10_000  # more pixels than LARGE need a byte for each DENSEST: a black PNG of 1 bit has that
 GAP = 2  # a JPEG may be decompressed at a fraction of its size that is still this many times what is wanted
 FULL_SIZE = (), (1, 0)  # Pillow's settings of a JPEG that is not reduced
 ORIENTATION = 0x0112  # the EXIF tag; its values, beside 1 for upright, and what turns such an image upright
@@ -51,14 +55,14 @@ def decode(content: bytes, name: str, shape: tuple[int, int, int]) -> Array:
     """
     channels, height, width = shape
     mode = "RGB" if channels == 3 else "L"
-    with _opened(content, name, max(height, width)) as opened:
+    with opened_image(content, name, max(height, width)) as opened:
         pixels = _by_simplejpeg(content, opened)
         top, left = opened.height - height, opened.width - width
         if pixels is not None and opened.mode == mode and min(top, left) == 0 and _turn(opened) is None:
             # What `fit` does with an image of the right size, without Pillow's own copies.
             pixels = pixels[top // 2 : top // 2 + height, left // 2 : left // 2 + width]
         else:
-            pixels = np.asarray(fit(_upright(opened, pixels, mode), height, width))
+            pixels = np.asarray(fit(_upright(opened, pixels, mode, name), height, width))
     return pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
 
 
@@ -68,15 +72,22 @@ def upright(content: bytes, name: str, mode: str | None, side: int) -> Image.Ima
     side: what its shorter side will be reduced to; a large JPEG is decompressed at 1/2, 1/4 or 1/8 of its size.
     Transparent images are laid on white. Raises ValueError, with the name, where the content is truncated or no image.
     """
-    with _opened(content, name, side) as opened:
-        return _upright(opened, _by_simplejpeg(content, opened), mode)
+    with opened_image(content, name, side) as opened:
+        return _upright(opened, _by_simplejpeg(content, opened), mode, name)
 
 
 @contextmanager
-def _opened(content: bytes, name: str, side: int) -> Iterator[Any]:
-    """Pillow's view of an image, its header read; errors get the image's name."""
+def opened_image(content: bytes, name: str, side: int) -> Iterator[Any]:
+    """Pillow's view of an image, its header read; errors and warnings inside get the image's name.
+
+    side: what its shorter side will be reduced to. Raises ValueError for what says that it is far larger than its bytes
+    can tell: memory is taken for all of a damaged image before it is found to be one.
+    """
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with about(name), Image.open(io.BytesIO(content)) as opened:
+            pixels = opened.width * opened.height
+            if pixels == 0 or pixels > max(LARGE, DENSEST * len(content)):
+                raise ValueError(f"it says that it has {opened.width}×{opened.height} pixels in {len(content)} bytes")
             opened.draft(None, (GAP * side, GAP * side))
             yield opened
     except MemoryError:
@@ -99,22 +110,19 @@ def _by_simplejpeg(content: bytes, opened: Any) -> Array | None:
     return pixels if opened.mode == "RGB" else pixels[..., 0]
 
 
-def _upright(opened: Any, pixels: Array | None, mode: str | None) -> Image.Image:
+def _upright(opened: Any, pixels: Array | None, mode: str | None, name: str) -> Image.Image:
     image = opened if pixels is None else Image.fromarray(pixels)
     image.load()
-    turn = _turn(opened)
-    return _eight_bits(image if turn is None else image.transpose(turn), mode)
+    if (turn := _turn(opened)) is not None:
+        image = image.transpose(turn)
+    return _opaque(eight_bits(image, opened, name) if image.mode[0] in "IF" else image, mode)
 
 
 def _turn(opened: Any) -> Image.Transpose | None:
     return TURN.get(opened.getexif().get(ORIENTATION, 1))
 
 
-def _eight_bits(image: Image.Image, mode: str | None) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of an unknown range")
-    if image.mode.startswith("I"):  # 16 bits, which convert() would cut off at 255
-        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
+def _opaque(image: Image.Image, mode: str | None) -> Image.Image:
     mode = mode or ("L" if image.mode in ("1", "L", "LA") else "RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -1,4 +1,7 @@
-"""A folder per class: `root/train/<class>/*.jpg` beside `root/val/…` or `root/test/…`, or class folders in the root."""
+"""A folder per class: `root/train/<class>/*.jpg` beside `root/val/…`, or class folders in the root.
+
+The held-out part may be called `val`, `valid`, `validation` or `test`; the first of these that there is serves.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,19 +10,20 @@ import numpy as np
 
 from .dataset import Split
 from .decode import SUFFIXES
-from .files import Files, OnBadImage, images_in
+from .files import Files, OnBadImage, images_in, is_hidden
 
+NAMES = "val", "valid", "validation", "test"
 HELD_OUT = 10  # where there is no split, every tenth image of a class is held out
 
 
 def class_folders(root: Path) -> list[Path]:
     """The folders right below `root`, sorted by name: one for each class."""
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
 
 
 def held_out(root: Path) -> Path | None:
-    """The folder of the held-out images: `val` or `test`."""
-    return next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
+    """The folder of the held-out images."""
+    return next((root / name for name in NAMES if (root / name).is_dir()), None)
 
 
 def load(root: Path, shape: tuple[int, int, int], on_bad_image: OnBadImage = "error") -> Split:
@@ -47,6 +51,8 @@ def load(root: Path, shape: tuple[int, int, int], on_bad_image: OnBadImage = "er
 def listed(root: Path, others: dict[str, str]) -> dict[str, list[str]]:
     """The images of each class folder; what else lies there is added to `others`: name -> reason."""
     found = {}
+    for link in sorted(p for p in root.iterdir() if p.is_symlink() and not p.exists() and not is_hidden(p.name)):
+        others[str(link)] = "it is a link that leads nowhere"
     for place in class_folders(root):
         found[place.name], more = images_in(place)
         others.update(more)

@@ -5,6 +5,8 @@ big-endian 32-bit length for each, then the data in C order.
 """
 
 import gzip
+import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +16,27 @@ from .dataset import InMemory, Split
 
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle-boot"]
 NAMES = {"train": "train", "test": "t10k"}
+LENGTHS = {bytes([n]) for n in range(1, 5)}  # how many there are
+MOST = 1100  # times what a file holds is what gzip makes of it at best
 
 
 def read_idx(path: Path) -> Array:
     """The array of an IDX file of unsigned bytes. Raises ValueError, with the file's name, where it is not one."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is truncated or not gzipped: {error}") from None
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError(f"{path} is not an IDX file of unsigned bytes")
-    start = 4 + 4 * content[3]
-    shape = tuple(map(int, np.frombuffer(content[4:start], ">u4")))
-    if len(shape) != content[3] or len(content) - start != np.prod(shape):
-        raise ValueError(f"{path} says that it holds {shape}, but has {len(content) - start} bytes of data")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            start = file.read(4)
+            if start[:3] != b"\0\0\x08" or start[3:] not in LENGTHS:
+                raise ValueError(f"{path} is not an IDX file of unsigned bytes")
+            shape = tuple(map(int, np.frombuffer(file.read(4 * start[3]), ">u4")))
+            if len(shape) != start[3] or prod(shape) > MOST * path.stat().st_size:
+                raise ValueError(f"{path} says that it holds {shape}, and has {path.stat().st_size} bytes")
+            content = file.read(prod(shape) + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is truncated, damaged or not gzipped: {error}") from None
+    if len(content) != prod(shape):
+        more = "more" if len(content) > prod(shape) else len(content)
+        raise ValueError(f"{path} says that it holds {shape}, but has {more} bytes of data")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def find(folder: Path, kind: str) -> Path | None:

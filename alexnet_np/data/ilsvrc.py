@@ -6,14 +6,15 @@ ILSVRC2012_ID → WNID → place among the sorted synsets. The first step is in 
 (the extra `ilsvrc`); or in a text file ILSVRC2012_ids.txt with a line `ILSVRC2012_ID WNID` for each class.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 
-from ..backend import Array
 from .dataset import Split
 from .files import Files, OnBadImage, images_in
 from .folder import class_folders, dataset, listed
+from .meta_mat import read_meta
 
 GROUND_TRUTH, META, IDS = "ILSVRC2012_validation_ground_truth.txt", "meta.mat", "ILSVRC2012_ids.txt"
 DEVKIT = [Path(place, part) for place in ("", "devkit", "ILSVRC2012_devkit_t12", "val") for part in ("", "data")]
@@ -63,7 +64,7 @@ def _devkit(root: Path) -> tuple[Path, Path]:
 def read_ground_truth(path: Path) -> list[int]:
     """An ILSVRC2012_ID from each line."""
     try:
-        return [int(line) for line in path.read_text().split()]
+        return [int(line) for line in path.read_text(encoding="utf-8").split()]
     except ValueError as error:
         raise ValueError(f"{path} is not a list of numbers: {error}") from None
 
@@ -73,10 +74,13 @@ def read_ids(path: Path) -> dict[int, str]:
     if path.suffix == ".mat":
         return _read_meta(path)
     synsets: dict[int, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        words = line.split()
-        if words and (len(words) < 2 or not words[0].isdigit()):
-            raise ValueError(f"{path}, line {number}: {line!r} is not `ILSVRC2012_ID WNID`")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error}") from None
+    for number, words in enumerate(map(str.split, lines), 1):
+        if words and (len(words) < 2 or not re.fullmatch("[0-9]{1,9}", words[0])):
+            raise ValueError(f"{path}, line {number}: {lines[number - 1][:80]!r} is not `ILSVRC2012_ID WNID`")
         if words:
             synsets[int(words[0])] = words[1]
     return synsets
@@ -84,14 +88,9 @@ def read_ids(path: Path) -> dict[int, str]:
 
 def _read_meta(path: Path) -> dict[int, str]:
     try:
-        from scipy.io import loadmat
+        return read_meta(path)
     except ImportError:
         raise ValueError(
             f"reading {path} needs SciPy: pip install alexnet-np[ilsvrc]; or put {IDS} beside it, a text file "
             "with a line `ILSVRC2012_ID WNID` for each class"
         ) from None
-    try:
-        synsets: Array = loadmat(path, squeeze_me=True)["synsets"]
-        return {int(n): str(wnid) for n, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
-    except Exception as error:  # what SciPy raises on a damaged file is anything
-        raise ValueError(f"{path} is not the devkit's meta.mat: {error}") from error

@@ -15,11 +15,11 @@ from typing import Literal
 
 from PIL import Image
 
-from .decode import ORIENTATION, SUFFIXES, upright
-from .files import OnBadImage
+from .decode import JPEG, ORIENTATION, SUFFIXES, opened_image, upright
+from .files import OnBadImage, below, content_of
 from .loader import prefetch
 
-JPEG = {".jpg", ".jpeg"}
+LONGEST = 65_500  # pixels of a JPEG's side, as libjpeg writes them
 TABLES = {".txt", ".mat", ".csv", ".json"}  # a devkit's files, which are copied
 ABOUT = "resize.json"  # how a copy was made
 Outcome = Literal["resized", "kept", "copied", "there"]
@@ -88,15 +88,13 @@ def _plan(source: Path, target: Path, others: dict[str, str]) -> dict[Path, Path
     if here == there or here in there.parents or there in here.parents:
         raise ValueError(f"{source} and {target} must be folders apart: the source is never written to")
     files: dict[Path, Path] = {}
-    for folder, folders, names in os.walk(source, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
-            suffix = path.suffix.lower()
-            if suffix in SUFFIXES | TABLES:
-                jpeg = suffix in JPEG | TABLES
-                files[path] = target / path.relative_to(source).with_name(path.name if jpeg else f"{path.name}.jpg")
-            else:
-                others[str(path)] = "its name does not end as an image's"
+    for path, why in ((Path(name), why) for name, why in below(str(source))):
+        suffix = path.suffix.lower()
+        if why is None or suffix in TABLES:
+            same = suffix in JPEG | TABLES
+            files[path] = target / path.relative_to(source).with_name(path.name if same else f"{path.name}.jpg")
+        else:
+            others[str(path)] = why
     if not any(path.suffix.lower() in SUFFIXES for path in files):
         raise ValueError(f"{source} holds no images ({', '.join(sorted(SUFFIXES))})")
     if twice := [to for to, count in Counter(files.values()).items() if count > 1]:
@@ -119,25 +117,28 @@ def _claim(target: Path, how: dict[str, int]) -> None:
 def _make(path: Path, to: Path, side: int, quality: int) -> Outcome:
     if to.is_file():
         return "there"
-    content = path.read_bytes()
+    content = content_of(str(path))
     if path.suffix.lower() in TABLES:
         _write(to, content)
         return "copied"
     image = upright(content, str(path), None, side)
-    if path.suffix.lower() in JPEG and _is_right(content, side):
+    if path.suffix.lower() in JPEG and _is_right(content, side, str(path)):
         _write(to, content)
         return "kept"
     scale = side / min(image.size)
     size = max(side, round(image.width * scale)), max(side, round(image.height * scale))
+    if max(size) > LONGEST:
+        told = f"{image.width}×{image.height} would become {size[0]}×{size[1]}"
+        raise ValueError(f"{path} cannot be resized: {told}, and a JPEG's longest side is {LONGEST:,}")
     encoded = io.BytesIO()
     image.resize(size, Image.Resampling.BILINEAR).save(encoded, "JPEG", quality=quality)
     _write(to, encoded.getvalue())
     return "resized"
 
 
-def _is_right(content: bytes, side: int) -> bool:
+def _is_right(content: bytes, side: int, name: str = "it") -> bool:
     """Whether an image is an upright 8-bit JPEG of the wanted size, which another compression could only harm."""
-    with Image.open(io.BytesIO(content)) as image:
+    with opened_image(content, name, side) as image:
         plain = image.format == "JPEG" and image.mode in ("RGB", "L")
         return plain and min(image.size) == side and image.getexif().get(ORIENTATION, 1) == 1
 

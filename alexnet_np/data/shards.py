@@ -1,15 +1,15 @@
 """Tar shards: images packed into a few large files, as WebDataset does, each read in place by its offset.
 
 A shard has members `key.jpg` beside `key.cls` (a class number in text), or `class/name.jpg`. Shards whose names say
-`val`, `validation` or `test` are held out; without one, every tenth image of a class is. `classes.txt` beside the
-shards may name the classes of .cls files, one a line.
+`val`, `valid`, `validation` or `test` are held out; without one, every tenth image of a class is. `classes.txt` beside
+the shards may name the classes of .cls files, one a line. Hidden members are passed over.
 """
 
 import os
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -18,11 +18,14 @@ import numpy as np
 
 from .dataset import Split
 from .decode import SUFFIXES
-from .files import Encoded, OnBadImage
-from .folder import HELD_OUT, same_classes
+from .files import Encoded, OnBadImage, is_hidden
+from .folder import HELD_OUT, NAMES, same_classes
 
-HELD_OUT_NAME = re.compile(r"(^|[-_.])(val|validation|test)([-_.]|$)")
+HELD_OUT_NAME = re.compile(rf"(^|[-_.])({'|'.join(NAMES)})([-_.]|$)")
 CLASSES = "classes.txt"
+MOST = 100_000  # classes; larger numbers are identifiers
+LABEL = 32  # bytes of a .cls that are looked at
+TAR_ERRORS = tarfile.TarError, ValueError, OverflowError, RecursionError  # what a damaged header ends in
 
 
 class Member(NamedTuple):
@@ -37,7 +40,7 @@ class Member(NamedTuple):
 
 def find(root: Path) -> list[Path]:
     """The shards in a folder, sorted."""
-    return sorted(p for p in root.glob("*.tar") if p.is_file() and not p.name.startswith("."))
+    return sorted(p for p in root.glob("*.tar") if p.is_file() and not is_hidden(p.name))
 
 
 def load(root: Path, shape: tuple[int, int, int], on_bad_image: OnBadImage = "error") -> Split:
@@ -68,25 +71,29 @@ def load(root: Path, shape: tuple[int, int, int], on_bad_image: OnBadImage = "er
 def index(path: Path, others: dict[str, str]) -> list[Member]:
     """The images of one shard, by name; members that belong to none are added to `others`: name -> reason."""
     images: dict[str, tarfile.TarInfo] = {}
-    numbers: dict[str, int] = {}
+    texts: dict[str, bytes] = {}
     rest: list[str] = []
     try:
         with tarfile.open(path, "r:") as archive:
-            for member in filter(tarfile.TarInfo.isfile, archive):
+            for member in _members(archive, path.stat().st_size):
                 suffix = PurePosixPath(member.name).suffix.lower()
-                if suffix in SUFFIXES:
+                if not member.isfile() or member.issparse():
+                    others[f"{path}: {member.name}"] = "it is no plain file"
+                elif suffix in SUFFIXES:
                     images[member.name] = member
                 elif suffix == ".cls":
-                    numbers[_key(member.name)] = _number(archive, member, path)
+                    file = archive.extractfile(member)
+                    texts[member.name] = file.read(LABEL) if file else b""
                 else:
                     rest.append(member.name)
         if not _is_whole(path):
             raise tarfile.ReadError("the zeros at the end are missing")
-    except tarfile.TarError as error:
+    except TAR_ERRORS as error:
         raise ValueError(f"{path} is truncated, or no uncompressed tar file: {error}") from None
     if not images:
         raise ValueError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
     keys = {_key(name) for name in images}
+    numbers = {_key(name): _number(path, name, text) for name, text in texts.items()}
     orphans = [n for n in rest if _key(n) not in keys] + [f"{key}.cls" for key in numbers if key not in keys]
     others.update({f"{path}: {name}": "it belongs to no image" for name in orphans})
     return [
@@ -95,18 +102,29 @@ def index(path: Path, others: dict[str, str]) -> list[Member]:
     ]
 
 
+def _members(archive: tarfile.TarFile, end: int) -> Iterator[tarfile.TarInfo]:
+    """What a shard of `end` bytes holds but folders and what is hidden. Raises ReadError for sizes that cannot be."""
+    reached = -1
+    while member := archive.next():
+        # A negative size leads back to an earlier header, for ever.
+        if archive.offset <= reached or (member.isfile() and not 0 <= member.size <= end - member.offset_data):
+            raise tarfile.ReadError(f"{member.name!r} cannot have {member.size} bytes")
+        reached = archive.offset
+        if not member.isdir() and not any(is_hidden(part) for part in PurePosixPath(member.name).parts):
+            yield member
+
+
 def _key(name: str) -> str:
     """What the members of a sample share: everything up to the first point of the file's name."""
     path = PurePosixPath(name)
     return str(path.parent / path.name.partition(".")[0])
 
 
-def _number(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> int:
-    file = archive.extractfile(member)
-    text = file.read() if file else b""
-    if not text.strip().isdigit():
-        raise ValueError(f"{path}: {member.name} holds {text[:20]!r}, not a class number")
-    return int(text)
+def _number(path: Path, name: str, text: bytes) -> int:
+    digits = text.strip()
+    if not digits.isdigit() or int(digits) >= MOST:
+        raise ValueError(f"{path}: {name} holds {text[:20]!r}, not a class number (0 … {MOST - 1:,})")
+    return int(digits)
 
 
 def _label(path: Path, name: str, numbers: dict[str, int]) -> int | str:
@@ -150,10 +168,21 @@ def _classes(root: Path, train: list[Member], held_out: list[Member]) -> list[st
         return sorted(names)
     listed = root / CLASSES
     count = 1 + max(int(label) for label in first | second)
-    classes = listed.read_text().splitlines() if listed.is_file() else list(map(str, range(count)))
+    classes = _names_in(listed) if listed.is_file() else list(map(str, range(count)))
     if count > len(classes):
         raise ValueError(f"a .cls in {root} says {count - 1}, but {listed} names {len(classes)} classes, from 0")
     return classes
+
+
+def _names_in(path: Path) -> list[str]:
+    """The class names of a text file, one a line. Raises ValueError where it is no UTF-8, or a name comes twice."""
+    try:
+        names = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error}") from None
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"{path} names {twice[0]!r} twice")
+    return names
 
 
 @dataclass(frozen=True, kw_only=True)

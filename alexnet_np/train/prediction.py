@@ -9,6 +9,7 @@ import numpy as np
 from ..backend import Array
 from ..data import Pixels
 from ..data.decode import SUFFIXES, decode
+from ..data.files import below, content_of
 from ..data.loader import prefetch
 from ..network import Sequential
 from .evaluation import Crops, Outputs, crop, log_probabilities
@@ -52,7 +53,7 @@ def predict(
 
     def read(name: str) -> Read:
         try:
-            return name, decode(Path(name).read_bytes(), name, (channels, height, width)), None
+            return name, decode(content_of(name), name, (channels, height, width)), None
         except OSError as error:
             return name, None, f"{name} cannot be read: {error.strerror}"
         except ValueError as error:
@@ -77,17 +78,17 @@ def predict(
 def image_files(arguments: Iterable[str], lines: Iterable[str] = ()) -> list[str]:
     """The image files that arguments name: files as they are, a folder's images (those in its folders too) by name.
 
-    lines: what '-' among the arguments stands for, a file or folder in each. Raises ValueError for a folder without
-    images, and where nothing is named at all.
+    What is hidden in a folder is passed over. lines: what '-' among the arguments stands for, a file or folder in each.
+    Raises ValueError for a folder without images, and where nothing is named at all.
     """
     given = [name for a in arguments for name in (lines if a == "-" else [a])]
     files: list[str] = []
     for name in filter(None, (name.rstrip("\r\n") for name in given)):
         if Path(name).is_dir():
-            inside = sorted(p for p in Path(name).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = [path for path, why in below(str(Path(name))) if why is None]
             if not inside:
                 raise ValueError(f"{name} holds no images ({', '.join(sorted(SUFFIXES))})")
-            files += map(str, inside)
+            files += inside
         else:
             files.append(name)
     if not files:
