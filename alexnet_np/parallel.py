@@ -6,8 +6,7 @@ threads are not used: they spin while they wait, on the cores where BLAS's want 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
 from functools import cache, partial
 from itertools import pairwise
@@ -17,9 +16,10 @@ from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from . import blas_threads
 from .backend import Array
+from .blas_threads import one_thread_in_blas as one_thread_in_blas
 from .placement import Placement
 
 Body = Callable[[int, int], Any]
@@ -37,9 +37,6 @@ class Job(NamedTuple):
 
 _lock = Lock()
 _chosen: int | None = None
-_blas: list[Any] | None = None  # the copies of BLAS in this process: NumPy's, SciPy's, ...
-_limits: list[int] = []  # what those had before `_limiting` blocks did
-_limiting = 0  # blocks of one_thread_in_blas that run now
 _jobs: SimpleQueue[Job] = SimpleQueue()
 _in_a_row = Lock()  # of those who add to them
 _workers = 0
@@ -66,29 +63,10 @@ def threads() -> int:
 
 def set_threads(n: int) -> None:
     """Use n threads from now on: in our compiled kernels and in every copy of BLAS. Raises ValueError for n < 1."""
-    global _blas
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"threads must be a positive int, got {n!r}")
     _choose(n)
-    with _lock:
-        if _limiting:
-            _limits[:] = [n] * len(_limits)  # for when the block that runs now has ended
-        else:
-            _blas = None  # Numba, too, loads a copy: when it compiles for the first time
-            for library in libraries():
-                library.set_num_threads(n)
-
-
-def blas_loaded() -> None:
-    """To be called after another copy of BLAS was loaded: it gets the number of threads that was chosen."""
-    global _blas
-    chosen = _chosen
-    with _lock:
-        assert not _limiting, "a library is loaded before products are shared, not meanwhile"
-        _blas = None
-        for library in libraries():
-            if chosen is not None and library.num_threads > chosen:
-                library.set_num_threads(chosen)
+    blas_threads.set_all(n)
 
 
 def free_threads() -> int:
@@ -187,6 +165,7 @@ def _run(parts: Sequence[Callable[[], Any]], give_up: Callable[[], object] | Non
 
 def _part(part: Callable[[], Any]) -> None:
     _inside.set(True)
+    blas_threads.inside_a_part()
     part()
 
 
@@ -239,41 +218,6 @@ def _hire(count: int) -> None:
                 _workers += 1
 
 
-@contextmanager
-def one_thread_in_blas() -> Iterator[None]:
-    """BLAS computes in the thread that calls it, inside the block: for parts of a `share` that call it.
-
-    Its own threads divide a product as they please, and spin for a while after it, on cores that our threads want. To
-    tell every copy of BLAS takes as long as to move 100 KB, so work without products does not ask for it.
-    """
-    global _limiting
-    with _lock:
-        if not _limiting:
-            _limits[:] = [library.num_threads for library in libraries()]
-            _set_blas([1] * len(_limits))
-        _limiting += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _limiting -= 1
-            if not _limiting:
-                _set_blas(_limits)
-
-
-def libraries() -> list[Any]:
-    """Threadpoolctl's controllers of the copies of BLAS in this process."""
-    global _blas
-    if _blas is None:
-        _blas = ThreadpoolController().select(user_api="blas").lib_controllers
-    return _blas
-
-
-def _set_blas(numbers: list[int]) -> None:
-    for library, number in zip(libraries(), numbers, strict=True):
-        library.set_num_threads(number)
-
-
 def _choose(n: int) -> None:
     global _chosen
     _chosen = n
@@ -281,8 +225,8 @@ def _choose(n: int) -> None:
 
 def _after_fork() -> None:
     """A child process has none of the threads, and perhaps a lock that nobody will open."""
-    global _lock, _in_a_row, _jobs, _workers, _placement, _limiting
-    _lock, _in_a_row, _jobs, _workers, _placement, _limiting = Lock(), Lock(), SimpleQueue(), 0, Placement(), 0
+    global _lock, _in_a_row, _jobs, _workers, _placement
+    _lock, _in_a_row, _jobs, _workers, _placement = Lock(), Lock(), SimpleQueue(), 0, Placement()
 
 
 if hasattr(os, "register_at_fork"):

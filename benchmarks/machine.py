@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from alexnet_np.parallel import libraries
+from alexnet_np.blas_threads import copies
 
 from .harness import last_level_cache
 
@@ -45,7 +45,7 @@ def _cpuinfo() -> dict[str, str]:
 def _blas() -> str:
     """NumPy's BLAS and the kernels that it chose, which the environment may have told it: they make the GEMM roof."""
     names = "internal_api", "version", "architecture"
-    found = (library.info() for library in libraries())
+    found = (copy.library.info() for copy in copies())
     return ", ".join(dict.fromkeys(" ".join(str(info.get(name)) for name in names) for info in found))
 
 

@@ -12,13 +12,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 
-from alexnet_np.parallel import blas_loaded
+from alexnet_np import blas_threads
 
 from .compiled import jit
 
 for name in ("sgemm", "dgemm"):
     llvm.add_symbol(f"alexnet_np_{name}", get_cython_function_address("scipy.linalg.cython_blas", name))
-blas_loaded()
+blas_threads.loaded()
 
 INT = ir.IntType(32)
 

@@ -11,7 +11,8 @@ import pytest
 import alexnet_np as anp
 from alexnet_np import ops
 from alexnet_np.conformance import Nonconforming, accepted, check_kernel, run, runnable
-from alexnet_np.dispatch import OPS, Op
+from alexnet_np.dispatch import OPS, NoKernel, Op
+from alexnet_np.operation import Spec
 from alexnet_np.ops.cases import cases
 
 # Those of the CPU; test_gpu_kernels.py has the others.
@@ -56,6 +57,17 @@ def test_the_number_of_threads_changes_no_bit(op: Op, key: str, monkeypatch: pyt
         for other in shared:
             for name, array in alone.items():
                 np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+def test_what_runs_unasked_is_among_these() -> None:
+    """Where BLAS's own threads divide a product, bits depend on how many there are: only where that was asked for."""
+    for op in OPS.values():
+        for case in cases(op, np.float32):
+            try:
+                call = op.resolve(*(Spec(a.shape, a.dtype) for a in case.arrays), **case.keywords)
+            except NoKernel:
+                continue  # of a fused operation, which has kernels on a GPU only
+            assert (op, call.key) in COMPILED or op.name == "cast", f"{op.name}, {case.name}: {call.key}"
 
 
 @contextmanager

@@ -5,14 +5,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 import alexnet_np as anp
-from alexnet_np.dispatch import OPS
 from alexnet_np.kernels.together import Barrier, turn, wait
 from alexnet_np.parallel import deal, one_thread_in_blas, share, together
 
@@ -71,28 +69,6 @@ def test_inside_a_part_nothing_is_shared() -> None:
     seen = []
     share(2, lambda lo, hi: share(10, lambda *part: seen.append(part)))
     assert seen == [(0, 10)] * 2
-
-
-@pytest.mark.parametrize(("op", "key"), [("conv2d", "cpu_numba/columns"), ("linear", "cpu_numba")])
-def test_parts_that_call_blas_have_one_thread_of_it(op: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    anp.set_threads(2)
-    kernels = {name: key for name in (op, f"{op}_backward_data", f"{op}_backward_weights")}
-    seen = []
-
-    def watched(n: int, body: Any, **keywords: Any) -> None:
-        def part(lo: int, hi: int) -> None:
-            seen.append(frozenset(blas_threads()))
-            body(lo, hi)
-
-        share(n, part, **keywords)
-
-    monkeypatch.setattr(sys.modules[OPS[op].find(key).body.__module__], "share", watched)
-    layer = anp.layers.Conv2d(8, 16, 3, seed=0) if op == "conv2d" else anp.layers.Linear(600, 800, seed=0)
-    x = np.random.default_rng(0).standard_normal((40, 8, 20, 20) if op == "conv2d" else (40, 600)).astype(np.float32)
-    with anp.use(**kernels):
-        layer.backward(layer.forward(x, train=True))
-    assert len(seen) >= 2 * len(kernels) and set(seen) == {frozenset({1})}
-    assert blas_threads() == {2}
 
 
 def test_numpys_error_state_holds_in_every_part() -> None:

@@ -201,12 +201,13 @@ def test_work_of_python_and_compiled_work_in_turns() -> None:
 def test_after_a_fork() -> None:
     """The child's team is its own, also if it was made while the parent's worked."""
     code = (
-        "import os, numpy as np, alexnet_np as anp; from alexnet_np.kernels import team as t; anp.set_threads(2)\n"
+        "import os, time, numpy as np, alexnet_np as anp\n"
+        "from alexnet_np.kernels import team as t; anp.set_threads(2)\n"
         "x = np.ones(1 << 21, np.float32); relu = lambda: anp.ops.relu(x).sum()\n"
         "relu(); t._state[t.BUSY] = t._state[t.LISTENING] = 1\n"
         "if child := os.fork(): raise SystemExit(os.waitpid(child, 0)[1])\n"
-        "assert t._state[t.BUSY] == 0 and relu() == 1 << 21; t.wake(1)\n"
-        "while not t._state[t.LISTENING]: pass\n"
+        "assert t._state[t.BUSY] == 0 and relu() == 1 << 21\n"
+        "while not t._state[t.LISTENING]: t.wake(1); time.sleep(0.0001)\n"
         "print('woken', flush=True); os._exit(0)"
     )
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
