@@ -40,6 +40,7 @@ setup(
         "threadpoolctl>=3.5",
         "tyro>=0.9",
         "pooch>=1.8",
+        "filelock>=3.16",
     ],
     extras_require={
         "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30", "ml_dtypes>=0.5"],

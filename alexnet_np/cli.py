@@ -12,11 +12,14 @@ from contextlib import redirect_stderr
 from functools import partial, wraps
 from itertools import groupby
 from pathlib import Path
+from signal import SIGINT
 from typing import Annotated, Any, Literal, cast
 
 import tyro
 
+from .arguments import gathered
 from .dispatch import NoKernel
+from .train.interrupts import interrupts
 from .train.recipe import Recipe
 
 Flat = tyro.conf.arg(name="")
@@ -34,6 +37,15 @@ def _threads(n: int | None) -> int:
     if n is not None:
         set_threads(n)
     return threads()
+
+
+def _try(*outputs: Path | None) -> None:
+    """Find out before long work whether files can be written; '-' is the terminal."""
+    from .whole_files import try_writing
+
+    for path in outputs:
+        if path is not None and str(path) != "-":
+            try_writing(path)
 
 
 def info() -> None:
@@ -64,7 +76,7 @@ def train(
     profile: Path | None = None,
     tensorboard: bool = False,
 ) -> None:
-    """Train a network; Ctrl-C ends after the step, and --resume goes on from there.
+    """Train a network; Ctrl-C or SIGTERM ends after the step, and --resume goes on from there.
 
     Args:
         settings: what to train, on what and how
@@ -75,14 +87,18 @@ def train(
         profile: a file to write, with the timeline of the first 50 steps for ui.perfetto.dev; their times are printed
         tensorboard: write events to OUT/tensorboard as well (needs the extra: pip install 'alexnet-np[tensorboard]')
     """
-    from .report import train_visibly
     from .train import recipe_file
 
     if print_recipe:
         print(recipe_file.text(settings), end="")
         return
+    from .report import train_visibly
+
+    _try(profile)
     folder = out or (resume[0].parent if resume else Path("runs") / settings.variant)
-    train_visibly(settings, folder, _checkpoint(resume, folder), profile, tensorboard)
+    run = train_visibly(settings, folder, _checkpoint(resume, folder), profile, tensorboard)
+    if run.stopped:
+        raise SystemExit(128 + run.stopped)
 
 
 def _checkpoint(resume: Sequence[Path] | None, folder: Path) -> Path | None:
@@ -184,6 +200,7 @@ def evaluate(
     """
     from .results import show_scores
 
+    _try(json, confusion)
     show_scores(
         checkpoint,
         data,
@@ -218,6 +235,7 @@ def predict(
     """
     from .results import show_predictions
 
+    _try(json)
     show_predictions(checkpoint, images, top=top, crops=crops, batch=batch, threads=_threads(threads), json_file=json)
 
 
@@ -247,6 +265,7 @@ def gradcheck(
     from .gradient_check import How
     from .report import check_visibly
 
+    _try(html, json)
     if not check_visibly(what, How(dtype, backend, seed, elements, step), html, json):
         raise SystemExit(1)
 
@@ -281,6 +300,7 @@ def study(
     """
     from .study.command import show
 
+    _try(out)
     show(
         images,
         variant=variant,
@@ -397,6 +417,8 @@ def _parsed(arguments: Sequence[str]) -> Callable[[], Any]:
     command = arguments[0]
     if command not in COMMANDS and not command.startswith("-"):
         raise ValueError(f"there is no command {command!r}; the commands are {', '.join(COMMANDS)}")
+    if command in COMMANDS:
+        arguments = gathered(arguments, COMMANDS[command], Recipe)
     commands = {name: _later(function) for name, function in COMMANDS.items()}
     if command == "train":
         commands["train"] = partial(commands["train"], settings=_underlying(arguments))
@@ -418,19 +440,20 @@ def _parsed(arguments: Sequence[str]) -> Callable[[], Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit code."""
+    """Run a subcommand; returns the exit code, 128 + its number where a signal ended it: 130 for Ctrl-C, 143, 129."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        _parsed([a for a in arguments if a != "--debug"] or ["--help"])()
+        with interrupts(at_once=True):
+            _parsed([a for a in arguments if a != "--debug"] or ["--help"])()
     except (ValueError, OSError, NoKernel) as error:
         if debug:
             raise
         print(f"alexnet-np: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("alexnet-np: interrupted", file=sys.stderr)
-        return 130
+        return 128 + (interrupt.args[0] if interrupt.args else SIGINT)
     return 0
 
 

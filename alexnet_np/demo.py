@@ -18,10 +18,19 @@ from .network import Sequential
 from .pictures import draw_filters
 from .report import console, fit_visibly, say
 from .train import recipe_file, start
+from .train.lock import alone_in
 
 
 def run(out: Path, seed: int) -> None:
-    """Everything, in under three minutes on two cores. Raises ValueError where a gradient is wrong."""
+    """Everything, in under three minutes on two cores.
+
+    Raises ValueError where a gradient is wrong, or another process is at it in that folder.
+    """
+    with alone_in(out):
+        _run(out, seed)
+
+
+def _run(out: Path, seed: int) -> None:
     began = time.perf_counter()
     shutil.rmtree(out / "run", ignore_errors=True)
     check_gradients(seed)
@@ -31,7 +40,8 @@ def run(out: Path, seed: int) -> None:
     before = trained.model["conv1"].params["weight"].copy()
     console.rule("Training on the generated set")
     say(trained.model.summary())
-    fit_visibly(trained, split, out / "run")
+    if not fit_visibly(trained, split, out / "run"):
+        raise KeyboardInterrupt(trained.stopped)
     time_operations()
     console.rule("Pictures")
     draw_filters(out / "conv1.png", {"drawn": before, "learned": trained.model["conv1"].params["weight"]})

@@ -1,9 +1,10 @@
 """What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .gradient_check.page import page
 from .models import VARIANTS
 from .parallel import set_threads
 from .train import Recipe, Report, Run, Scores, checkpoint, fit, metrics, start
+from .train.lock import alone_in
 from .train.profile import profile
 from .train.recipe import FREE
 from .train.series import LAST
@@ -78,23 +80,34 @@ def check_visibly(what: str, how: How, html: Path | None, json: Path | None) -> 
 def train_visibly(
     recipe: Recipe, out: Path, resume: Path | None, profile_file: Path | None = None, tensorboard: bool = False
 ) -> Run:
-    """Train with a progress bar and one line for each epoch. Raises ValueError where `out` holds another run."""
+    """Train with a progress bar and one line for each epoch.
+
+    Raises ValueError where `out` holds another run or one that goes on now, and for images that do not fit.
+    """
     if recipe.threads:
         set_threads(recipe.threads)
-    run = _resumed(resume, recipe) if resume else None
-    if not resume and (there := next(out.glob("*.safetensors"), None)):
-        raise ValueError(f"{there} exists; give --resume to go on with it, or another --out")
-    shape = run.model.input_shape if run and run.model.input_shape else _shape(recipe)
-    split = data.load(recipe.data, shape, store=recipe.store, on_bad_image=recipe.on_bad_image)
-    if run is None:
-        run = start(recipe, split, say)
-    say(
-        f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
-        f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
-    )
+    if recipe.data != "generated":  # a run is resumed from any folder
+        recipe = replace(recipe, data=str(Path(recipe.data).expanduser().absolute()))
+    if tensorboard:
+        metrics.need_tensorboard()
+    with alone_in(out):
+        run = _resumed(resume, recipe) if resume else None
+        if not resume and (there := next(out.glob("*.safetensors"), None)):
+            raise ValueError(f"{there} exists; give --resume to go on with it, or another --out")
+        shape = run.model.input_shape if run and run.model.input_shape else _shape(recipe)
+        split = data.load(recipe.data, shape, store=recipe.store, on_bad_image=recipe.on_bad_image)
+        if run is None:
+            run = start(recipe, split, say)
+        run.check_data(split.train)
+        for change in run.changed_data(split):
+            print(f"alexnet-np: since the checkpoint {change}; the run goes on with them", file=sys.stderr)
+        say(
+            f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
+            f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
+        )
+        with metrics.tensorboard(out, run.model.iteration) if tensorboard else nullcontext() as events:
+            finished = fit_visibly(run, split, out, profile_file, events)
     last = out / LAST
-    with metrics.tensorboard(out, run.model.iteration) if tensorboard else nullcontext() as events:
-        finished = fit_visibly(run, split, out, profile_file, events)
     if finished:
         say(f"done; {last}")
     else:
@@ -113,7 +126,7 @@ def fit_visibly(
 
     profile_file: where the timeline of the first steps is written; their table is printed. events: hears every report.
     """
-    began, shown = time.perf_counter(), False
+    began, shown, drawn = time.perf_counter(), False, False
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -133,6 +146,14 @@ def fit_visibly(
                 timeline.write(profile_file)
                 say(f"{timeline.table()}\nwrote {profile_file}; https://ui.perfetto.dev opens it")
 
+        def draw() -> None:
+            nonlocal drawn
+            drawn = True
+            try:
+                metrics.draw(out, f"{run.recipe.variant} on {run.recipe.data}")
+            except (OSError, ValueError) as error:  # a picture that cannot be written must not end a training
+                say(f"  the curves are not drawn: {error}")
+
         def tell(report: Report) -> None:
             if timeline and timeline.done == timeline.steps:
                 show_profile()
@@ -151,14 +172,13 @@ def fit_visibly(
                     name, reason = next(iter(skipped.items()))
                     first = reason if name in reason else f"{name}: {reason}"
                     say(f"  {len(skipped)} images skipped so far; the first: {first}")
-                try:
-                    metrics.draw(out, f"{run.recipe.variant} on {run.recipe.data}")
-                except OSError as error:  # a picture that cannot be written must not end a training
-                    say(f"  the curves are not drawn: {error}")
+                draw()
 
         with profile(run.model, run.sgd) if profile_file else nullcontext() as timeline:
             finished = fit(run, split, out, tell, timeline)
         show_profile()
+        if finished and not drawn:  # what was resumed was done, but for this
+            draw()
         return finished
 
 

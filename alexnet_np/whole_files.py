@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from errno import EACCES, EISDIR
 from pathlib import Path
 from stat import S_IMODE
 
@@ -37,6 +38,24 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def try_writing(path: Path) -> None:
+    """Find out before long work whether `replace_whole` can write there; only the folder stays. Raises OSError."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        if path.exists() and not path.is_file():  # a device: opening it to try would be noticed
+            if not os.access(path, os.W_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}{PARTIAL}")
+        remove(partial)
+        partial.mkdir()
+        remove(partial)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from None
 
 
 def remove(partial: Path) -> None:

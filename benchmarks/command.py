@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alexnet_np.report import say
+from alexnet_np.whole_files import try_writing
 
 from . import bench, plots, record, table, user_kernels
 from .compare import Change, compare
@@ -17,6 +18,7 @@ VERDICT_STYLES = {"FASTER": "green", "SLOWER": "bold red", "UNCLEAR": "yellow"}
 def measure(wanted: bench.Wanted, out: Path | None, resume: Path | None, again: float) -> None:
     """Time what is wanted, row by row, and write record and pictures."""
     path = resume or out or bench.default_path()
+    try_writing(path)
     made = bench.run(wanted, path, _show_row, resume is not None, again)
     say(f"wrote {path} and {', '.join(str(picture) for picture in plots.draw(made, path))}")
 

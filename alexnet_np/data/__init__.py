@@ -6,6 +6,7 @@ from . import cifar10, folder, generated, idx, ilsvrc, shards
 from .dataset import Dataset, InMemory, Split, subset
 from .decode import decoder
 from .files import OnBadImage
+from .fingerprint import changes, fingerprint
 from .loader import Batch, batches, per_epoch, prefetch
 from .measure import measure
 from .pixels import Pixels
@@ -18,7 +19,9 @@ __all__ = [
     "Pixels",
     "Split",
     "batches",
+    "changes",
     "decoder",
+    "fingerprint",
     "load",
     "measure",
     "per_epoch",

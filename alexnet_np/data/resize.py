@@ -109,7 +109,8 @@ def _claim(target: Path, how: dict[str, int]) -> None:
         if (before := json.loads(about.read_text())) != how:
             raise ValueError(f"{target} was made with {before}, not {how}; choose another folder")
         return
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    cut_off = _partial(about)  # of a copy that was stopped at its very beginning
+    if target.exists() and (not target.is_dir() or any(path != cut_off for path in target.iterdir())):
         raise ValueError(f"{target} exists and was not made by `data resize`; choose another folder")
     _write(about, json.dumps(how).encode())
 
@@ -146,10 +147,14 @@ def _is_right(content: bytes, side: int, name: str = "it") -> bool:
 def _write(path: Path, content: bytes) -> None:
     """The whole file or none; unlike a checkpoint's, not waited for until it is on the disk: there may be a million."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     try:
         partial.write_bytes(content)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")

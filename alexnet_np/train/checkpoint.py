@@ -1,25 +1,22 @@
 """Checkpoints in safetensors: weights under 'conv1.weight', velocities under 'velocity.conv1.weight', and the pixels'
 arrays under 'pixels.mean' and so on.
 
-The metadata holds the recipe, the class names, the step, the state of the schedule and the best score: enough to
-rebuild the network and to go on bit for bit; where in the data a run stands follows from the step. A checksum of
-each array tells a damaged file from a whole one.
+The metadata (`About`) holds the recipe, the class names, the step, the state of the schedule and the best score: enough
+to rebuild the network and to go on bit for bit; where in the data a run stands follows from the step. Checksums
+(`checked_file.py`) tell a damaged file from a whole one.
 """
 
 import json
-import zlib
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..backend import Array, brought
+from ..backend import Array
 from ..data import Pixels
 from ..models import alexnet
 from ..network import Sequential
-from ..whole_files import replace_whole
+from .about import About
+from .checked_file import Damaged, read_tensors, write_tensors
 from .optimizer import SGD, weighted
 from .recipe import Recipe
 from .recipe_file import from_dict
@@ -27,7 +24,8 @@ from .recipe_file import from_dict
 if TYPE_CHECKING:
     from .run import Run
 
-FORMAT = "alexnet_np 2"
+FORMAT = "alexnet_np 3"
+READ = "alexnet_np 2", FORMAT  # the former has neither the data's fingerprint nor a checksum of the header
 
 
 def save(path: Path, run: "Run") -> None:
@@ -37,35 +35,20 @@ def save(path: Path, run: "Run") -> None:
         **{f"velocity.{name}": v for name, v in run.sgd.velocity.items()},
         **run.pixels.tensors(),
     }
-    about = {
-        "recipe": asdict(run.recipe),
-        "classes": run.classes,
-        "images": run.images,
-        "input_shape": run.model.input_shape,
-        "pixels": run.pixels.about(),
-        "iteration": run.model.iteration,
-        "loss": run.loss,
-        "scored": run.scored,
-        "best": run.best,
-        "schedule": run.schedule.state(),
-    }
-    write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(about)})
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: dict[str, str]) -> None:
-    """Write arrays and metadata, with their checksums, as a whole or not at all. Raises OSError."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    # safetensors writes the memory of an array that is not contiguous as if it were, without a word.
-    arrays = {name: np.ascontiguousarray(brought(array, "cpu")) for name, array in tensors.items()}
-    sums = {name: _checksum(array) for name, array in arrays.items()}
-    sums |= {name: zlib.crc32(text.encode()) for name, text in metadata.items()}
-    metadata = {**metadata, "crc32": json.dumps(sums)}
-    try:
-        replace_whole(path, lambda partial: save_file(arrays, partial, metadata))
-    except (SafetensorError, OSError) as error:  # a full disk reaches us as the former
-        raise OSError(f"cannot write {path}: {error}") from None
+    about = About(
+        recipe=asdict(run.recipe),
+        classes=tuple(run.classes),
+        images=run.images,
+        input_shape=run.model.input_shape or (),
+        pixels=run.pixels.about(),
+        iteration=run.model.iteration,
+        loss=run.loss,
+        scored=run.scored,
+        best=run.best,
+        schedule=run.schedule.state(),
+        data=run.data,
+    )
+    write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(asdict(about))})
 
 
 def load(path: Path) -> "Run":
@@ -78,24 +61,50 @@ def load(path: Path) -> "Run":
 
     tensors, about = _read_or_offer(path)
     recipe = _recipe(path, about)
-    channels, height, width = about["input_shape"]
-    shape = channels, height, width
-    model = alexnet(recipe.variant, len(about["classes"]), recipe.seed, lrn=recipe.lrn, input_shape=shape)
-    state, velocity, pixels = _sorted(tensors)
+    channels, height, width = about.input_shape
+    shape, classes = (channels, height, width), list(about.classes)
+    state, velocity, arrays = _sorted(tensors)
     try:
+        model = alexnet(recipe.variant, len(classes), recipe.seed, lrn=recipe.lrn, input_shape=shape)
         model.load_state_dict(state)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} does not hold a whole {recipe.variant} network: {error}") from None
-    model.iteration = about["iteration"]
+    model.iteration = about.iteration
     sgd = optimizer(model, recipe)
-    if velocity.keys() != sgd.velocity.keys():
-        raise ValueError(f"{path} has no velocity for {', '.join(sorted(velocity.keys() ^ sgd.velocity.keys()))}")
-    for name, array in velocity.items():
-        sgd.velocity[name][...] = array
-    run = Run(recipe, model, sgd, Pixels.restore(pixels, about["pixels"]), about["classes"], about["images"])
-    run.loss, run.scored, run.best = about["loss"], about["scored"], about["best"]
-    run.schedule.restore(about["schedule"])
+    _restore_velocity(path, sgd, velocity)
+    run = Run(recipe, model, sgd, _pixels(path, arrays, about), classes, about.images, about.data)
+    run.loss, run.scored, run.best = about.loss, about.scored, about.best
+    try:
+        run.schedule.restore(about.schedule)
+    except ValueError as error:
+        raise ValueError(f"{path} has no state of the schedule {recipe.schedule!r}: {error}") from None
     return run
+
+
+def _pixels(path: Path, arrays: dict[str, Array], about: About) -> Pixels:
+    """How pixels become inputs. Raises ValueError where an array is missing, or does not fit the network's input."""
+    mean, colour = arrays.get("pixels.mean"), arrays.get("pixels.colour")
+    whole = mean is not None and mean.ndim == 3 and mean.dtype.kind == "f"
+    if not whole or (colour is not None and (colour.shape != (3, 3) or colour.dtype.kind != "f")):
+        raise ValueError(f"{path} does not hold the mean image and the colours that images are brought to inputs with")
+    try:
+        pixels = Pixels.restore(arrays, about.pixels)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if (len(pixels.mean), *pixels.window) != about.input_shape:
+        raise ValueError(f"{path} has a mean image of {pixels.mean.shape} for a network that takes {about.input_shape}")
+    return pixels
+
+
+def _restore_velocity(path: Path, sgd: SGD, velocity: dict[str, Array]) -> None:
+    """Raises ValueError where an array is missing, unknown, or of another shape than its weights."""
+    own = sgd.velocity
+    if wrong := [n for n in own.keys() | velocity.keys() if n not in own or n not in velocity]:
+        raise ValueError(f"{path} has no velocity for {', '.join(sorted(wrong))}")
+    if wrong := [n for n, array in velocity.items() if array.shape != own[n].shape or array.dtype.kind not in "fiu"]:
+        raise ValueError(f"{path} has a velocity of {velocity[wrong[0]].shape} for {wrong[0]}")
+    for name, array in velocity.items():
+        own[name][...] = array
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -103,9 +112,9 @@ def read_recipe(path: Path) -> Recipe:
     return _recipe(path, _read_or_offer(path)[1])
 
 
-def _recipe(path: Path, about: dict[str, Any]) -> Recipe:
+def _recipe(path: Path, about: About) -> Recipe:
     try:
-        return from_dict(about["recipe"])
+        return from_dict(about.recipe)
     except ValueError as error:
         raise ValueError(f"{path} has a recipe of another version: {error}") from None
 
@@ -129,13 +138,13 @@ def init_weights(path: Path, model: Sequential, variant: str, classes: list[str]
     """
     tensors, about = _read_or_offer(path)
     state = _sorted(tensors)[0]
-    if about["recipe"]["variant"] != variant:
-        raise ValueError(f"{path} is of the variant {about['recipe']['variant']}, it cannot start one of {variant}")
-    anew = [] if about["classes"] == classes else weighted(model)[-1:]
+    if (its := _recipe(path, about).variant) != variant:
+        raise ValueError(f"{path} is of the variant {its}, it cannot start one of {variant}")
+    anew = [] if list(about.classes) == classes else weighted(model)[-1:]
     own = model.state_dict()
     try:
         model.load_state_dict({**state, **{name: own[name] for name in own if name.rpartition(".")[0] in anew}})
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} does not fit: {error}") from None
     return anew
 
@@ -146,44 +155,48 @@ def numbered(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items(), reverse=True))
 
 
-class Damaged(ValueError):
-    """A file that is no whole checkpoint."""
-
-
-def _read_or_offer(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+def _read_or_offer(path: Path) -> tuple[dict[str, Array], About]:
+    """What `_read` gives. Raises ValueError with the newest checkpoint beside it that is whole, where there is one."""
     try:
-        return _read(path)
-    except Damaged as error:
-        for other in numbered(path.parent).values():
-            try:
-                if not path.samefile(other):
-                    _read(other)
-                    raise ValueError(f"{error}; the checkpoint before it is whole: give {other}") from None
-            except Damaged:
-                continue
-        raise
+        return _checked(path)
+    except FileNotFoundError:
+        raise ValueError(f"there is no checkpoint {path}") from None
+    except ValueError as error:
+        said = error if isinstance(error, Damaged) else Damaged(str(error))
+    for other in [*numbered(path.parent).values(), *sorted(path.parent.glob("*.safetensors"))]:
+        if not path.samefile(other) and _is_whole(other):
+            raise ValueError(f"{said}; the checkpoint before it is whole: give {other}")
+    raise said
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _checked(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked(path: Path) -> tuple[dict[str, Array], About]:
+    tensors, about = _read(path)
+    try:
+        return tensors, About.of(about)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no run of ours: {error}") from None
 
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
+    """Arrays and the metadata's `run`. Raises ValueError where it is damaged or no checkpoint."""
     if not path.is_file():
-        raise ValueError(f"there is no checkpoint {path}")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        sums = json.loads(metadata.pop("crc32", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise Damaged(f"{path} is damaged, or no safetensors file: {error}") from None
-    if metadata.get("format") != FORMAT:
-        form = metadata.get("format", "no format named")
+        raise FileNotFoundError(path)
+    tensors, texts = read_tensors(path)
+    if texts.get("format") not in READ or "run" not in texts:
+        form = texts.get("format", "no format named")
         raise ValueError(f"{path} is a safetensors file, but not a checkpoint of ours ({FORMAT}; it has {form})")
-    found = {name: _checksum(array) for name, array in tensors.items()}
-    found |= {name: zlib.crc32(text.encode()) for name, text in metadata.items()}
-    if wrong := [name for name in found.keys() | sums.keys() if found.get(name) != sums.get(name)]:
-        raise Damaged(f"{path} is damaged: {', '.join(sorted(wrong)[:3])} changed since it was written")
-    return tensors, json.loads(metadata["run"])
+    try:
+        return tensors, json.loads(texts["run"])
+    except ValueError as error:
+        raise ValueError(f"{path} holds no run of ours: {error}") from None
 
 
 def _sorted(tensors: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
@@ -192,7 +205,3 @@ def _sorted(tensors: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Arra
     pixels = {n: a for n, a in tensors.items() if n.startswith("pixels.")}
     state = {n: a for n, a in tensors.items() if not n.startswith(("velocity.", "pixels."))}
     return state, velocity, pixels
-
-
-def _checksum(array: Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).data.cast("B"))

@@ -1,13 +1,10 @@
 """The training loop: forward, loss, backward, update, batch after batch; resumed at any step after Ctrl-C or a kill."""
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +18,8 @@ from ..parallel import threads
 from ..plan import Plan
 from .evaluation import Scores, evaluate, on_device
 from .finite import NotFinite, check_weights, where_it_began
+from .interrupts import Interrupts, interrupts
+from .lock import alone_in
 from .optimizer import SGD
 from .profile import Timeline
 from .record import Record, Report
@@ -47,29 +46,33 @@ def fit(
     tell: Callable[[Report], None] | None = None,
     timeline: Timeline | None = None,
 ) -> bool:
-    """Train until the recipe's epochs or steps are done; False where Ctrl-C ended it early.
+    """Train until the recipe's epochs or steps are done; False where a signal ended it, whose number is `run.stopped`.
 
     Steps are planned, see `Plan`; a batch that lacks images, which the set skipped, is trained on layer by layer.
 
-    Ctrl-C ends it after the step, or at once while the held-out images are scored; a second one at once. `folder` gets
-    metrics.jsonl and the checkpoints of `Series`: at the beginning, every `save_every` steps, after each epoch, and at
-    the end. `tell` hears of every step, and the `timeline` of a profile hears how long each batch was waited for.
+    Ctrl-C, SIGTERM and SIGHUP (where it is not ignored) end it after the step, or at once while the held-out images are
+    scored; a second one at once. `folder` gets metrics.jsonl and the checkpoints of `Series`: at the beginning, every
+    `save_every` steps, after each epoch, and at the end. `tell` hears of every step; where it raises OSError or
+    SystemExit, since a terminal was closed, a checkpoint is written first. The `timeline` of a profile hears how long
+    each batch was waited for.
 
-    Raises NoKernel where the recipe's backend cannot run here, ValueError where the data are not the run's and where a
-    loss or weight is not finite: the message names the layer and the step where that began; the checkpoints before
-    stay.
+    Raises NoKernel where the recipe's backend cannot run here, ValueError where the data are not the run's, where
+    another run has the folder, and where a loss or weight is not finite: the message names the layer and the step where
+    that began; the checkpoints before stay.
     """
     run.check_data(data.train)
+    run.stopped = 0
     if run.recipe.backend != "cpu" and (why := backend_of(run.recipe.backend).missing()):
         raise NoKernel(f"backend {run.recipe.backend} cannot train here: {why}")
     kernels = nullcontext() if run.recipe.backend == "cpu" else use(run.recipe.backend)
     with (
         kernels,
-        np.errstate(over="ignore", invalid="ignore"),
-        _interrupts() as interrupts,
-    ):  # the loss is looked at instead
+        np.errstate(over="ignore", invalid="ignore"),  # the loss is looked at instead
+        alone_in(folder) if folder else nullcontext(),
+        interrupts() as signals,
+    ):
         try:
-            return _Loop(run, data, folder, tell, timeline, interrupts).go()
+            return _Loop(run, data, folder, tell, timeline, signals).go()
         except (ValueError, OSError) as error:
             kind = next(k for k in (NotFinite, ValueError, OSError) if isinstance(error, k))
             advice = "; try a smaller --lr" if kind is NotFinite else ""
@@ -89,9 +92,9 @@ class _Loop:
         folder: Path | None,
         tell: Callable[[Report], None] | None,
         timeline: Timeline | None,
-        interrupts: "_Interrupts",
+        signals: Interrupts,
     ) -> None:
-        self.run, self.data, self.tell, self.timeline, self.interrupts = run, data, tell, timeline, interrupts
+        self.run, self.data, self.tell, self.timeline, self.signals = run, data, tell, timeline, signals
         self.per_epoch = per_epoch(data.train, run.recipe.batch)
         epochs = run.recipe.epochs * self.per_epoch
         self.steps = min(epochs, run.recipe.steps or epochs)
@@ -99,8 +102,8 @@ class _Loop:
         self.plans: dict[int, Plan] = {}  # made for the first batch of so many images
         self.series = self.record = None
         if folder:
-            folder.mkdir(parents=True, exist_ok=True)
             self.series = Series(folder, run.recipe.keep)
+            self.series.tidy(run.model.iteration)
             self.record = Record(folder, run.model.iteration - self.unscored())
 
     def go(self) -> bool:
@@ -110,6 +113,7 @@ class _Loop:
         while self.unscored() or run.model.iteration < self.steps:
             if not (self.score() if self.unscored() else self.train()):
                 self.save()
+                run.stopped = self.signals.asked
                 return False
         return True
 
@@ -137,12 +141,12 @@ class _Loop:
             self.pace.add(len(batch.labels), batch.waited)
             if self.unscored():
                 break
-            self.report(None, lr)
-            if self.interrupts.asked:
+            self.say(self.recorded(None, lr))
+            if self.signals.asked:
                 return False
             if run.model.iteration % recipe.save_every == 0:
                 self.save()
-        return not self.interrupts.asked
+        return not self.signals.asked
 
     def step(self, x: Array, labels: Array, lr: float, ahead: Batch | None) -> float:
         run = self.run
@@ -159,7 +163,7 @@ class _Loop:
         """The end of an epoch; False where it was interrupted."""
         run = self.run
         try:
-            with self.interrupts.at_once():
+            with self.signals.at_once():
                 scores = evaluate(
                     run.model,
                     self.data.test,
@@ -174,21 +178,31 @@ class _Loop:
         run.schedule.epoch_ended(1 - scores.top1)
         best = run.best is None or scores.top1 > run.best
         run.best = scores.top1 if best else run.best
-        self.report(scores, lr)
+        report = self.recorded(scores, lr)
         self.save(best)
+        self.say(report)
         return True
 
     def lr(self, step: int) -> float:
         return self.run.schedule.lr(step, step // self.per_epoch, self.steps)
 
-    def report(self, scores: Scores | None, lr: float) -> None:
+    def recorded(self, scores: Scores | None, lr: float) -> Report:
         done, loss = self.run.model.iteration, self.run.loss
         assert loss is not None
         report = Report(done, self.steps, (done - 1) // self.per_epoch, loss, lr, *self.pace.shown(), scores)
         if self.record:
             self.record.append(report)
-        if self.tell:
+        return report
+
+    def say(self, report: Report) -> None:
+        if self.tell is None:
+            return
+        try:
             self.tell(report)
+        except (OSError, SystemExit):  # nobody listens any more; rich ends the process where a pipe was closed
+            self.save()
+            if not self.signals.asked:  # by SIGHUP, which a closed terminal sends
+                raise
 
     def save(self, best: bool = False) -> None:
         check_weights(self.run.model)
@@ -222,37 +236,3 @@ class _Pace:
 
     def shown(self) -> tuple[float, float]:
         return (self.images / self.elapsed, self.waited / self.elapsed) if self.elapsed else (0.0, 0.0)
-
-
-class _Interrupts:
-    """Ctrl-C sets `asked`, so that no step is cut in two; within `at_once`, or when it comes again, it raises."""
-
-    def __init__(self) -> None:
-        self.asked = self._at_once = False
-
-    def __call__(self, number: int, frame: Any) -> None:
-        if self.asked or self._at_once:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        self._at_once = True
-        try:
-            yield
-        finally:
-            self._at_once = False
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Interrupts]:
-    """The handler of Ctrl-C inside the block; other threads than the main one cannot have any."""
-    interrupts = _Interrupts()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupts
-        return
-    before = signal.signal(signal.SIGINT, interrupts)
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -43,6 +43,12 @@ def draw(folder: Path, title: str) -> Path:
     return folder / "curves.png"
 
 
+def need_tensorboard() -> None:
+    """Raises ValueError where the optional extra is not installed."""
+    if find_spec("tensorboardX") is None:
+        raise ValueError("TensorBoard events need the extra: pip install 'alexnet-np[tensorboard]'")
+
+
 @contextmanager
 def tensorboard(folder: Path, step: int = 0) -> Iterator[Callable[[Report], None]]:
     """Events for TensorBoard in folder/tensorboard, from each report of the loop that is handed to what this gives.
@@ -50,8 +56,7 @@ def tensorboard(folder: Path, step: int = 0) -> Iterator[Callable[[Report], None
     step: where the run is resumed from; TensorBoard forgets what was written beyond it. The file is whole when the
     block ends, and a few seconds behind until then. Raises ValueError where the optional extra is not installed.
     """
-    if find_spec("tensorboardX") is None:
-        raise ValueError("TensorBoard events need the extra: pip install 'alexnet-np[tensorboard]'")
+    need_tensorboard()
     writer: Any = None
 
     def tell(report: Report) -> None:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+from .typed import shown
+
+LIMIT = 2**63  # for whole numbers
 VariantName = Literal["paper", "caffe", "caffenet", "torchvision", "torch", "keras", "cifar", "fashion", "mini"]
 ScheduleName = Literal["constant", "step", "plateau", "cosine"]
 
@@ -90,7 +93,10 @@ class Recipe:
         self._check("gamma", 0 < self.gamma < 1, "between 0 and 1")
         self._check("drops", self.drops >= 0, "at least 0")
         self._check("momentum", self.momentum < 1, "below 1")
-        self._check("seed", 0 <= self.seed < 2**63, "in 0 … 2^63 − 1")
+        for name, value in vars(self).items():
+            if name != "seed" and isinstance(value, int):
+                self._check(name, value < LIMIT, "below 2^63")
+        self._check("seed", 0 <= self.seed < LIMIT, "in 0 … 2^63 − 1")
         if self.precision == "bfloat16" and self.backend == "cpu":
             raise ValueError("precision 'bfloat16' is for the backends gpu_cuda and emu_cuda, got 'cpu'")
         if self.schedule != "step" and (self.drop or self.drop_epochs or self.drop_steps):
@@ -100,4 +106,4 @@ class Recipe:
 
     def _check(self, name: str, fits: bool, expected: str) -> None:
         if not fits:
-            raise ValueError(f"{name} must be {expected}, got {getattr(self, name)}")
+            raise ValueError(f"{name} must be {expected}, got {shown(getattr(self, name))}")

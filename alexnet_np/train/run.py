@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ..data import Dataset, Pixels, Split, measure
+from ..data import Dataset, Pixels, Split, changes, fingerprint, measure
 from ..models import VARIANTS, alexnet
 from ..network import Sequential
 from ..parallel import threads
@@ -19,10 +20,12 @@ class Run:
     """Everything that a training run carries from step to step; `model.iteration` counts its steps.
 
     images    in the training set: with the step, they say where in the data the run stands
+    data      fingerprints of the training and the held-out images, see `data.fingerprint`; None: unknown
     schedule  of the learning rate, with its state
     loss      of the last step
     scored    the step after which the held-out images were last scored
     best      the highest top-1 so far
+    stopped   the number of the signal that ended `fit` early, or 0
     """
 
     recipe: Recipe
@@ -31,10 +34,12 @@ class Run:
     pixels: Pixels
     classes: list[str]
     images: int
+    data: dict[str, Any] | None = None
     schedule: Schedule = field(init=False)
     loss: float | None = None
     scored: int = 0
     best: float | None = None
+    stopped: int = 0
 
     def __post_init__(self) -> None:
         self.schedule = schedule(self.recipe)
@@ -51,6 +56,11 @@ class Run:
                 f"the run began with {self.images:,} training images, there are {len(data.labels):,} now; it can go on "
                 "with the same ones only: start a new run from its weights with --init"
             )
+
+    def changed_data(self, data: Split) -> list[str]:
+        """What is another in the images than when the run began, in a sentence for each part; it goes on with these."""
+        before, self.data = self.data, fingerprint(data)
+        return [] if before is None else changes(before, self.data)
 
 
 def start(recipe: Recipe, data: Split, tell: Callable[[str], None] | None = None) -> Run:
@@ -75,7 +85,7 @@ def start(recipe: Recipe, data: Split, tell: Callable[[str], None] | None = None
         seed=recipe.seed,
         threads=recipe.threads or threads(),
     )
-    return Run(recipe, model, sgd, pixels, list(train.classes), len(train.labels))
+    return Run(recipe, model, sgd, pixels, list(train.classes), len(train.labels), fingerprint(data))
 
 
 def _listed(classes: list[str]) -> str:

@@ -14,6 +14,7 @@ from math import cos, inf, pi
 from typing import Any
 
 from .recipe import Recipe
+from .typed import typed
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Schedule:
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state. Raises ValueError for what `state` never gives."""
 
 
 @dataclass
@@ -92,6 +93,9 @@ class Plateau(Schedule):
         return {"best": best, "waited": self.waited, "dropped": self.dropped}
 
     def restore(self, state: dict[str, Any]) -> None:
+        state = typed(state, {"best": float | None, "waited": int, "dropped": int})
+        if len(state) < 3 or not 0 <= state["dropped"] <= self.drops:
+            raise ValueError(f"it is {state}")
         self.best = inf if state["best"] is None else state["best"]
         self.waited, self.dropped = state["waited"], state["dropped"]
 

@@ -32,13 +32,22 @@ class Series:
             remove(left)
 
     def save(self, run: "Run", best: bool = False) -> None:
-        """Write a checkpoint; then those go that are no longer among the last."""
-        step = run.model.iteration
-        path = self.folder / f"step-{step:08}.safetensors"
+        """Write a checkpoint; then those go that are no longer among the last.
+
+        A run goes on from the last one. So its name comes after the best one's: what a kill between them left undone is
+        then done again.
+        """
+        path = self.folder / f"step-{run.model.iteration:08}.safetensors"
         save(path, run)
-        same_file(path, self.folder / LAST)
         if best:
             same_file(path, self.folder / BEST)
-        # What lies beyond this step is of a run that was gone back from; it goes when this one gets there.
+        same_file(path, self.folder / LAST)
+        self.tidy(run.model.iteration)
+
+    def tidy(self, step: int) -> None:
+        """Remove the checkpoints that are no longer among the last at a step.
+
+        What lies beyond it is of a run that was gone back from; it goes when this one gets there.
+        """
         for old in [p for at, p in numbered(self.folder).items() if at <= step][self.keep :]:
             old.unlink()
