@@ -41,7 +41,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def try_writing(path: Path) -> None:
-    """Find out before long work whether `replace_whole` can write there; only the folder stays. Raises OSError."""
+    """Find out before long work whether `replace_whole` can write there; nothing stays. Raises OSError."""
     try:
         if path.is_dir():
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
@@ -49,13 +49,20 @@ def try_writing(path: Path) -> None:
             if not os.access(path, os.W_OK):
                 raise PermissionError(EACCES, os.strerror(EACCES))
             return
+        made = missing(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}{PARTIAL}")
         remove(partial)
         partial.mkdir()
-        remove(partial)
+        for folder in (partial, *made):
+            folder.rmdir()
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from None
+
+
+def missing(folder: Path) -> list[Path]:
+    """A folder and those around it, as far as they are not there, the innermost first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
 
 
 def remove(partial: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ..whole_files import missing
+
 LOCK = ".lock"
 
 
@@ -16,9 +18,10 @@ def alone_in(folder: Path) -> Iterator[None]:
     """Make a folder and keep others out of it inside the block, but for this thread, which may come in again.
 
     The lock is the operating system's, on the file `.lock`: it ends with the process, however that ends, and the file
-    stays. Warns on a file system without locks. Raises ValueError where another run has the folder, OSError where it
+    stays; unless nothing else came into a new folder, which then goes. Warns on a file system without locks. Raises ValueError where another run has the folder, OSError where it
     cannot be written to.
     """
+    made = missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, is_singleton=True)
@@ -34,4 +37,8 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if made and list(folder.iterdir()) == [folder / LOCK]:
+            (folder / LOCK).unlink()
+            for place in made:
+                place.rmdir()
         lock.release()
