@@ -102,7 +102,12 @@ def brought(array: Array, device: str) -> Array:
     """The array on the device: itself where it is there, else a copy."""
     if device_of(array) == device:
         return array
-    return import_module("cupy").asarray(array) if device == "gpu" else array.get()
+    return import_module("cupy").asarray(native(array)) if device == "gpu" else array.get()
+
+
+def native(array: Array) -> Array:
+    """The array in the machine's byte order: itself, or a copy of one that was written by another kind of machine."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def address(array: Array) -> int:

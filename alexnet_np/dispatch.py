@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import BACKENDS, BEST, Array, Backend, array_module, backend_of
-from .operation import Kernel, Operation, Spec
+from .backend import BACKENDS, BEST, Array, Backend, array_module, backend_of, native
+from .operation import ForeignOrder, Kernel, Operation, Spec
 
 OPS: dict[str, "Op"] = {}
 
@@ -119,6 +119,7 @@ def _environment() -> str | None:
 class Op(Operation):
     """An operation that can be called: `y = op(x, ...)` allocates, `op(x, ..., out=, workspace=)` does not.
 
+    Inputs in the byte order of another kind of machine are copied first; what is written into must have this one's.
     Raises TypeError or ValueError where the inputs do not fit (the message names the operation, the argument, its
     value and what was expected), and NoKernel where no kernel takes the call.
     """
@@ -153,7 +154,12 @@ class Op(Operation):
             (a.shape, a.dtype, "cpu") if type(a) is np.ndarray and a.flags.c_contiguous else self.spec(name, a)
             for name, a in zip(self.inputs, arrays, strict=True)
         ]
-        call = self._call_for(tuple(specs), keywords)
+        try:
+            call = self._call_for(tuple(specs), keywords)
+        except ForeignOrder:
+            if any(name in self.inplace and not a.dtype.isnative for name, a in zip(self.inputs, arrays, strict=True)):
+                raise
+            return self(*map(native, arrays), out=out, workspace=workspace, **keywords)
         if self._check is not None:
             try:
                 self._check(**self.seen(arrays, keywords))

@@ -28,6 +28,10 @@ class Spec(NamedTuple):
         return prod(self.shape) * self.dtype.itemsize
 
 
+class ForeignOrder(TypeError):
+    """An array has the byte order of another kind of machine, as IDX and FITS files do on this one."""
+
+
 class Cost(NamedTuple):
     """What a call must do at least: floating-point operations, and bytes read plus written once each."""
 
@@ -253,6 +257,9 @@ class Operation:
                     raise ValueError(f"{name} has shape {spec.shape}; an array without elements is refused")
                 if spec.device != specs[0].device:
                     raise ValueError(f"{name} is on the {spec.device}, {self.inputs[0]} on the {specs[0].device}")
+                if not spec.dtype.isnative:
+                    told = f"{name} has dtype {spec.dtype}, of another byte order than this machine's"
+                    raise ForeignOrder(f"{told}; use {name}.astype({spec.dtype.name!r})")
             return self._infer(*specs, **canonical), canonical
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.name}: {error}") from None

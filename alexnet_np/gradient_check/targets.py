@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, device_of
+from ..backend import Array, array_module, device_of, native
 from ..dispatch import OPS, Op
 from ..network import Sequential
 from ..ops.cases import named_outputs, wire
@@ -49,6 +49,7 @@ def target_of(thing: Any, inputs: tuple[Array, ...], keywords: dict[str, Any]) -
     for i, array in enumerate(inputs):
         if device_of(array) is None:
             raise TypeError(f"input {i} must be a NumPy or CuPy array, got {type(array).__name__}")
+    inputs = tuple(map(native, inputs))
     if isinstance(thing, Op):
         found = _operation(thing, inputs, keywords)
     elif keywords:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, device_of
+from ..backend import Array, device_of, native
 from ..dispatch import NoKernel, default_backend
 from ..network import Sequential
 from ..operation import Spec
@@ -91,13 +91,13 @@ class Plan:
         out of range and for an lr that is no finite number from 0, and NotFinite where the loss is not finite: all
         before any update.
         """
-        self._check(x)
+        x = self._checked(x)
         schedule = self._schedule(True)
         for each in (labels, *([ahead[1]] if ahead else [])):
             if not isinstance(each, np.ndarray) or each.shape != self.shape[:1] or each.dtype.kind not in "iu":
                 raise ValueError(f"labels must be {self.shape[0]} integers, got {_told(each)}")
-        if ahead:
-            self._check(ahead[0])
+        labels = native(labels)
+        ahead = (self._checked(ahead[0]), native(ahead[1])) if ahead else None
         lr = self.recipe.lr if lr is None else lr
         checks.number("lr", lr, 0)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at instead
@@ -115,7 +115,7 @@ class Plan:
         logits: what goes into a Softmax at the end instead, as in the network's own forward.
         Raises ValueError or TypeError for an array of another shape or dtype.
         """
-        self._check(x)
+        x = self._checked(x)
         return self._schedule(False).predict(x, logits)
 
     @property
@@ -142,15 +142,18 @@ class Plan:
             return DeviceSchedule(self.model, self.x, sgd, self.backend.device, self.precision)
         return Schedule(self.model, self.x, sgd)
 
-    def _check(self, x: Array) -> None:
+    def _checked(self, x: Array) -> Array:
+        """The images, in the machine's byte order. Raises TypeError or ValueError where they do not fit the plan."""
         if device_of(x) is None:
             raise TypeError(f"x must be an array, got {type(x).__name__}")
         if device_of(x) != "cpu":
             raise TypeError("x must be a NumPy array: a plan copies each batch to the device itself")
+        x = native(x)
         if x.shape != self.shape or x.dtype != self.x.dtype:
             raise ValueError(f"x must be {self.x.dtype} {self.shape}, got {_told(x)}")
         if not x.flags.c_contiguous:
             raise ValueError(f"x must be C-contiguous, got strides {x.strides}; use np.ascontiguousarray")
+        return x
 
     def __str__(self) -> str:
         """The stages, their kernels, and what the arena takes."""
