@@ -17,9 +17,9 @@ LOCK = ".lock"
 def alone_in(folder: Path) -> Iterator[None]:
     """Make a folder and keep others out of it inside the block, but for this thread, which may come in again.
 
-    The lock is the operating system's, on the file `.lock`: it ends with the process, however that ends. The file stays;
-    but where nothing else came into a new folder, both go. Warns on a file system without locks. Raises ValueError where
-    another run has the folder, OSError where it cannot be written to.
+    The lock is the operating system's, on the file `.lock`: it ends with the process, however that ends. The file
+    stays; but where nothing else came into a new folder, both go. Warns on a file system without locks. Raises
+    ValueError where another run has the folder, OSError where it cannot be written to.
     """
     made = missing(folder)
     try:
