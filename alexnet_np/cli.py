@@ -19,6 +19,7 @@ import tyro
 
 from .arguments import gathered
 from .dispatch import NoKernel
+from .terminal import complain, take_any_text
 from .train.interrupts import interrupts
 from .train.recipe import Recipe
 
@@ -158,7 +159,7 @@ def data_fetch(
         target: folder for its files
     """
     from .data.fetch import fetch
-    from .report import say
+    from .terminal import say
 
     for path in fetch(name, target):
         say(str(path))
@@ -441,6 +442,7 @@ def _parsed(arguments: Sequence[str]) -> Callable[[], Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code, 128 + its number where a signal ended it: 130 for Ctrl-C, 143, 129."""
+    take_any_text()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
@@ -449,10 +451,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, NoKernel) as error:
         if debug:
             raise
-        print(f"alexnet-np: {error}", file=sys.stderr)
+        complain(error)
         return 2
     except KeyboardInterrupt as interrupt:
-        print("alexnet-np: interrupted", file=sys.stderr)
+        complain("interrupted")
         return 128 + (interrupt.args[0] if interrupt.args else SIGINT)
     return 0
 

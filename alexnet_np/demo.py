@@ -16,7 +16,8 @@ from .layers import Flatten
 from .models import alexnet
 from .network import Sequential
 from .pictures import draw_filters
-from .report import console, fit_visibly, say
+from .report import fit_visibly
+from .terminal import console, say
 from .train import recipe_file, start
 from .train.lock import alone_in
 

@@ -1,44 +1,47 @@
-"""Pictures of a training: conv1's filters as in the paper's Figure 3, curves, and the confusion matrix."""
+"""Pictures of a training: conv1's filters as in the paper's Figure 3, curves, and the confusion matrix.
+
+Drawn on figures of their own, without pyplot: a notebook's or a program's choice of where plots appear is its own.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 
 from .backend import Array
+from .terminal import shown
 from .whole_files import replace_whole
 
 COLUMNS = 8
+AS_IT_IS: dict[str, Any] = {"parse_math": False, "usetex": False}  # for text with names in it, where $ is no formula
 
 
 def tile(filters: Array) -> Array:
     """Filters (K, C, R, S) as one image in rows of 8, each scaled to its own range around grey."""
     K, C, R, S = filters.shape
-    shown = filters.transpose(0, 2, 3, 1)
-    shown = 0.5 + 0.5 * shown / np.abs(shown).max(axis=(1, 2, 3), keepdims=True)
+    scaled = filters.transpose(0, 2, 3, 1)
+    scaled = 0.5 + 0.5 * scaled / np.abs(scaled).max(axis=(1, 2, 3), keepdims=True)
     rows = -(-K // COLUMNS)
     sheet = np.ones((rows * (R + 1) + 1, COLUMNS * (S + 1) + 1, C))
     for k in range(K):
         top, left = k // COLUMNS * (R + 1) + 1, k % COLUMNS * (S + 1) + 1
-        sheet[top : top + R, left : left + S] = shown[k]
+        sheet[top : top + R, left : left + S] = scaled[k]
     return sheet
 
 
 def draw_filters(path: Path, sets: dict[str, Array]) -> None:
     """Sets of filters side by side, by title. Grey is zero; three channels show as red, green and blue."""
-    figure, axes = plt.subplots(1, len(sets), figsize=(5 * len(sets), 2.4), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(5 * len(sets), 2.4), layout="constrained")
+    axes = figure.subplots(1, len(sets), squeeze=False)
     for axis, (title, filters) in zip(axes[0], sets.items(), strict=True):
         axis.imshow(tile(filters).squeeze(), cmap="gray", vmin=0, vmax=1)
-        axis.set_title(f"conv1, {title}")
+        axis.set_title(shown(f"conv1, {title}"), **AS_IT_IS)
         axis.axis("off")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
@@ -53,7 +56,8 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
     x, ends = steps / epoch, [r["step"] / epoch for r in scored]
     width = max(1, len(steps) // 50)
     thin = max(1, len(steps) // 5000)  # more points than pixels only cost time
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 6.4), layout="constrained")
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
     above.plot(x[::thin], losses[::thin], color="0.75", linewidth=0.7, label="training, one step")
     if width > 1:
         mean = np.convolve(losses, np.ones(width) / width, "valid")
@@ -61,10 +65,9 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
         above.plot(middle[::thin], mean[::thin], color="C0", label=f"training, mean of {width:,} steps")
     above.plot(ends, [r["scores"]["loss"] for r in scored], "o-", color="C1", markersize=4, label="held out")
     top = np.nanquantile(np.where(np.isfinite(losses), losses, np.nan), 0.995)  # a spike must not flatten the rest
-    shown = [top, *(r["scores"]["loss"] for r in scored)]
-    above.set(
-        ylabel="loss (cross-entropy, nats)", ylim=(0, 1.08 * max(v for v in shown if np.isfinite(v))), title=title
-    )
+    heights = [top, *(r["scores"]["loss"] for r in scored)]
+    above.set(ylabel="loss (cross-entropy, nats)", ylim=(0, 1.08 * max(v for v in heights if np.isfinite(v))))
+    above.set_title(shown(title), **AS_IT_IS)
     for key, label, color in (("top1", "top-1", "C1"), ("top5", "top-5", "C2")):
         errors = [100 * (1 - r["scores"][key]) for r in scored]
         last = f"held out, {label}: {errors[-1]:.2f} % at the end" if errors else label
@@ -80,7 +83,7 @@ def draw_curves(path: Path, records: list[dict[str, Any]], title: str) -> None:
         axis.grid(alpha=0.25)
         axis.set_xlim(0, 1.01 * x[-1])
         axis.legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 NAMED, NUMBERED = 60, 20  # up to so many classes have their names at the sides, and numbers in the cells
@@ -99,16 +102,17 @@ def draw_confusion(path: Path, confusion: Array, classes: Sequence[str], title: 
     starts = np.arange(0, K, block)
     cells = np.maximum.reduceat(np.maximum.reduceat(shares, starts), starts, axis=1)
     side = float(np.clip(1.5 + 0.42 * K, 3.6, 9.5))
-    figure, axis = plt.subplots(figsize=(side + 3, side + 2), layout="compressed")
+    figure = Figure(figsize=(side + 3, side + 2), layout="compressed")
+    axis = figure.subplots()
     end = len(cells) * block - 0.5
     norm, extent = PowerNorm(0.5, vmin=0, vmax=100), (-0.5, end, end, -0.5)
     image = axis.imshow(cells, cmap="Blues", norm=norm, extent=extent, interpolation="nearest")
     bar = figure.colorbar(image, ax=axis, fraction=0.046, pad=0.02, ticks=[0, 1, 5, 10, 25, 50, 75, 100])
     bar.set_label("share of the class's images, %" + (f", largest of {block} × {block} classes" if block > 1 else ""))
     if K <= NAMED:
-        names, size = [_short(name) for name in classes], 9 if K <= NUMBERED else 6
-        axis.set_xticks(range(K), names, rotation=90, fontsize=size)
-        axis.set_yticks(range(K), names, fontsize=size)
+        names, size = [_short(shown(name)) for name in classes], 9 if K <= NUMBERED else 6
+        axis.set_xticks(range(K), names, rotation=90, fontsize=size, **AS_IT_IS)
+        axis.set_yticks(range(K), names, fontsize=size, **AS_IT_IS)
     if K <= NUMBERED:
         for (row, column), share in np.ndenumerate(shares):
             if confusion[row, column]:
@@ -116,8 +120,8 @@ def draw_confusion(path: Path, confusion: Array, classes: Sequence[str], title: 
                 axis.text(column, row, _percent(share), ha="center", va="center", fontsize=8, color=colour)
     number = "" if K <= NAMED else f" (number of {K:,})"
     axis.set(xlabel=f"taken for{number}", ylabel=f"right class{number}")
-    axis.set_title(title, fontsize=10)
-    _save(figure, path)
+    axis.set_title("\n".join(map(shown, title.split("\n"))), fontsize=10, **AS_IT_IS)
+    save(figure, path)
 
 
 def _short(name: str, longest: int = 24) -> str:
@@ -136,10 +140,7 @@ def picture_format(path: Path) -> str:
     return form
 
 
-def _save(figure: Any, path: Path) -> None:
-    """Write the picture, whole or not at all."""
-    try:
-        form = picture_format(path)
-        replace_whole(path, lambda partial: figure.savefig(partial, dpi=130, format=form))
-    finally:
-        plt.close(figure)
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture, whole or not at all."""
+    form = picture_format(path)
+    replace_whole(path, lambda partial: figure.savefig(partial, dpi=130, format=form))

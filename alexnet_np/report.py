@@ -1,6 +1,5 @@
 """What the terminal shows: tables, progress, scores. Progress bars stay away where there is no terminal."""
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,8 +8,6 @@ from json import dumps
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -22,19 +19,13 @@ from .gradient_check import How, check_named
 from .gradient_check.page import page
 from .models import VARIANTS
 from .parallel import set_threads
+from .terminal import complain, console, progress_bar, say, shown
 from .train import Recipe, Report, Run, Scores, checkpoint, fit, metrics, start
 from .train.lock import alone_in
 from .train.profile import profile
 from .train.recipe import FREE
 from .train.series import LAST
-from .whole_files import replace_whole
-
-console = Console(highlight=False)
-
-
-def say(text: str, style: str | None = None) -> None:
-    """Print text as it is: a path keeps its brackets, and a command its line."""
-    console.print(text, style=style, soft_wrap=True, markup=False)
+from .whole_files import replace_text
 
 
 def show_info() -> None:
@@ -69,10 +60,10 @@ def check_visibly(what: str, how: How, html: Path | None, json: Path | None) -> 
     wrong = [report for report in reports if not report.ok]
     if html:
         text = page(reports, f"gradcheck {what}")
-        replace_whole(html, lambda partial: partial.write_text(text, encoding="utf-8"))
+        replace_text(html, text)
     if json:
         plain = dumps([report.json() for report in reports], indent=1)
-        replace_whole(json, lambda partial: partial.write_text(plain, encoding="utf-8"))
+        replace_text(json, plain)
     say(f"{len(reports)} checked, {len(wrong)} wrong" + (f"\nagain: {wrong[0].command}" if wrong else ""))
     return not wrong
 
@@ -100,9 +91,9 @@ def train_visibly(
             run = start(recipe, split, say)
         run.check_data(split.train)
         for change in run.changed_data(split):
-            print(f"alexnet-np: since the checkpoint {change}; the run goes on with them", file=sys.stderr)
+            complain(f"since the checkpoint {change}; the run goes on with them")
         say(
-            f"{recipe.variant} on {recipe.data}: {len(split.train.labels):,} images to train on, "
+            f"{recipe.variant} on {shown(recipe.data)}: {len(split.train.labels):,} images to train on, "
             f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
         )
         with metrics.tensorboard(out, run.model.iteration) if tensorboard else nullcontext() as events:
@@ -126,42 +117,38 @@ def fit_visibly(
 
     profile_file: where the timeline of the first steps is written; their table is printed. events: hears every report.
     """
-    began, shown, drawn = time.perf_counter(), False, False
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("training", total=None, loss=float("nan"), speed=0.0)
+    began, profiled, drawn = time.perf_counter(), False, False
+    with progress_bar("{task.fields[pace]}") as progress:
+        task = progress.add_task("training", total=None, pace="")
 
         def show_profile() -> None:
-            nonlocal shown
-            if profile_file and timeline and not shown:
-                shown = True
+            nonlocal profiled
+            if profile_file and timeline and not profiled:
+                profiled = True
                 if timeline.done == 0:
                     return say(f"no step was trained, so there is nothing to profile; {profile_file} is not written")
-                timeline.write(profile_file)
-                say(f"{timeline.table()}\nwrote {profile_file}; https://ui.perfetto.dev opens it")
+                say(timeline.table())
+                try:
+                    timeline.write(profile_file)
+                    say(f"wrote {profile_file}; https://ui.perfetto.dev opens it")
+                except OSError as error:  # the training goes on
+                    say(f"the timeline is not written: {error}")
 
         def draw() -> None:
             nonlocal drawn
             drawn = True
             try:
                 metrics.draw(out, f"{run.recipe.variant} on {run.recipe.data}")
-            except (OSError, ValueError) as error:  # a picture that cannot be written must not end a training
-                say(f"  the curves are not drawn: {error}")
+            except Exception as error:  # whatever it is: no picture must end a training
+                say(f"  the curves are not drawn: {shown(f'{type(error).__name__}: {error}')}")
 
         def tell(report: Report) -> None:
             if timeline and timeline.done == timeline.steps:
                 show_profile()
             if events:
                 events(report)
-            progress.update(
-                task, completed=report.step, total=report.steps, loss=report.loss, speed=report.images_per_second
-            )
+            pace = f"loss {report.loss:.4f}  {report.images_per_second:,.0f} images/s"
+            progress.update(task, completed=report.step, total=report.steps, pace=pace)
             if report.scores:
                 say(
                     f"epoch {report.epoch + 1:>3}: {describe(report.scores)}; "
@@ -171,7 +158,7 @@ def fit_visibly(
                 if skipped := {**split.train.skipped, **split.test.skipped}:
                     name, reason = next(iter(skipped.items()))
                     first = reason if name in reason else f"{name}: {reason}"
-                    say(f"  {len(skipped)} images skipped so far; the first: {first}")
+                    say(f"  {len(skipped)} images skipped so far; the first: {shown(first)}")
                 draw()
 
         with profile(run.model, run.sgd) if profile_file else nullcontext() as timeline:
@@ -186,8 +173,7 @@ def resize_visibly(
     source: Path, target: Path, side: int, quality: int, threads: int, on_bad_image: data.OnBadImage
 ) -> None:
     """Copy a folder of images at another size under a progress bar, and say what became of them."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("resizing", total=None)
         counts = resize(
             source,
@@ -199,7 +185,7 @@ def resize_visibly(
             tell=lambda done, total: progress.update(task, completed=done, total=total),
         )
     for name, reason in counts.skipped.items():
-        say(f"left out: {reason if name in reason else f'{name}: {reason}'}")
+        say(f"left out: {shown(reason if name in reason else f'{name}: {reason}')}")
     say(
         f"{target}: {counts.resized:,} images resized, {counts.kept:,} kept as they were, {counts.copied:,} tables "
         f"copied, {counts.there:,} there before, {len(counts.skipped):,} files left out (JPEG by {data.decoder()})"

@@ -3,19 +3,20 @@
 import json
 import re
 import sys
+from codecs import lookup
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import data
-from .report import console, describe, say
+from .report import describe
+from .terminal import CONTROL, complain, progress_bar, say, shown
 from .train import Run, Scores, checkpoint, evaluate
 from .train.evaluation import Crops
 from .train.prediction import image_files, predict
-from .whole_files import replace_whole
+from .whole_files import replace_text
 
 LISTED = 20  # up to so many classes are all listed; of more, the worst half of that
 
@@ -39,8 +40,7 @@ def show_scores(
     run = checkpoint.load(path)
     source = source or run.recipe.data
     images = _held_out(run, source, skip)
-    columns = TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("images"), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with progress_bar("images") as progress:
         task = progress.add_task("evaluating", total=len(images.labels))
         scores = evaluate(
             run.model, images, run.pixels, batch, crops=crops, threads=threads, tell=lambda n: progress.advance(task, n)
@@ -49,7 +49,7 @@ def show_scores(
     if str(json_file) != "-":
         say(f"{headline}: {describe(scores)}\n\n{per_class(scores, run.classes)}")
     for name, reason in images.skipped.items():
-        print(f"alexnet-np: left out {name}: {reason}", file=sys.stderr)
+        complain(f"left out {name}: {reason}")
     if json_file:
         about = {"checkpoint": str(path), "variant": run.recipe.variant, "step": run.model.iteration, "data": source}
         write_json({**about, **scores.json(run.classes), "skipped": dict(images.skipped)}, json_file)
@@ -84,7 +84,7 @@ def _difference(mine: list[str], its: list[str]) -> str:
 
 def per_class(scores: Scores, classes: Sequence[str]) -> str:
     """A line for each class, or for the worst where there are many: images, share right, what it is most taken for."""
-    order = np.arange(len(classes))
+    order, classes = np.arange(len(classes)), list(map(shown, classes))
     if few := len(classes) > LISTED:
         order = np.argsort(scores.per_class, kind="stable")[: LISTED // 2]  # NaN, a class without images, comes last
     wrong = scores.confusion - np.diag(np.diag(scores.confusion))
@@ -122,9 +122,9 @@ def show_predictions(
     ):
         predictions.append(prediction)
         if prediction.error:
-            print(f"alexnet-np: {prediction.error}", file=sys.stderr)
+            complain(prediction.error)
         elif str(json_file) != "-":
-            say("\n".join([prediction.image, *(f"  {p:7.2%}  {name}" for name, p in prediction.top)]))
+            say("\n".join([shown(prediction.image), *(f"  {p:7.2%}  {shown(name)}" for name, p in prediction.top)]))
     if json_file:
         about = {"checkpoint": str(path), "variant": run.recipe.variant, "step": run.model.iteration, "crops": crops}
         write_json({**about, "predictions": [prediction.json() for prediction in predictions]}, json_file)
@@ -133,10 +133,17 @@ def show_predictions(
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write JSON to a file, whole or not at all, or to the terminal where the path is '-'."""
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    text = re.sub(r"\[[\d,\s]+\]", lambda row: " ".join(row.group().split()), text)  # a row of counts is one line
-    if str(path) == "-":
-        print(text)
-        return
-    replace_whole(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
+    """Write JSON to a file, whole or not at all, or to the terminal where the path is '-'.
+
+    Text stays readable where it is written in UTF-8; control characters, and bytes of a name that are no UTF-8, which
+    Python has as halves of surrogate pairs, are escaped.
+    """
+    terminal = str(path) == "-"
+    utf8 = not terminal or lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    text = json.dumps(content, indent=1, ensure_ascii=not utf8)
+    text = re.sub(r"\[\n[\d,\s]+\]", lambda row: " ".join(row.group().split()), text)  # a row of counts is one line
+    lines = [CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n")]
+    if terminal:
+        print(*lines, sep="\n")
+    else:
+        replace_text(path, "\n".join([*lines, ""]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from alexnet_np.report import say
+from alexnet_np.terminal import say
 from alexnet_np.whole_files import try_writing
 
 from . import bench, plots, record, table, user_kernels

@@ -11,7 +11,7 @@ import tyro
 
 from alexnet_np.backend import BACKENDS
 from alexnet_np.dispatch import NoKernel, load_kernels
-from alexnet_np.report import say
+from alexnet_np.terminal import say
 
 from . import machine, plots, table
 from .gpu_clock import GPU, Emulated

@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-from alexnet_np.whole_files import replace_whole
+from alexnet_np.pictures import save
 
 from .record import Record, Row
 
@@ -42,17 +38,15 @@ def draw(record: Record, beside: Path) -> list[Path]:
     ):
         if figure is not None:
             path = beside.with_name(f"{beside.stem}-{name}.png")
-            try:
-                replace_whole(path, lambda partial, figure=figure: figure.savefig(partial, dpi=130))
-            finally:
-                plt.close(figure)
+            save(figure, path)
             made.append(path)
     return made
 
 
-def roofline(rows: list[Row]) -> Any:
+def roofline(rows: list[Row]) -> Figure:
     """Rate of our chosen kernels against flop per byte, under the roofs as they were measured: median and spread."""
-    figure, axis = plt.subplots(figsize=(8.5, 5.6), layout="constrained")
+    figure = Figure(figsize=(8.5, 5.6), layout="constrained")
+    axis = figure.subplots()
     intensity = np.array([row.flops / row.bytes for row in rows])
     reach = np.geomspace(0.7 * intensity.min(), 1.5 * intensity.max(), 200)
     gemm = np.concatenate([row.roofs.gemm for row in rows])
@@ -75,13 +69,12 @@ def roofline(rows: list[Row]) -> Any:
     return figure
 
 
-def layers(rows: list[Row]) -> Any:
+def layers(rows: list[Row]) -> Figure:
     """The convolutions as shares of the GEMM roof: ours chosen beside PyTorch at its best, one panel for a variant."""
     convolutions = [row for row in rows if row.op in DIRECTIONS]
     panels = [(key, list(group)) for key, group in groupby(convolutions, lambda row: (row.variant, row.batch))]
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(9, 0.8 + 2.9 * len(panels)), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(9, 0.8 + 2.9 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False)
     for axis, ((variant, batch), group) in zip(axes[:, 0], panels, strict=True):
         for side, (who, colour, hatch) in enumerate((("ours", OURS, ""), ("PyTorch at its best", THEIRS, "//"))):
             for place, row in enumerate(group):
@@ -102,10 +95,11 @@ def layers(rows: list[Row]) -> Any:
     return figure
 
 
-def batches(rows: list[Row]) -> Any:
+def batches(rows: list[Row]) -> Figure:
     """How many times as fast as PyTorch at its best, over the batch: training and inference, a line for a variant."""
     kinds = [kind for kind in ("training", "inference") if any(row.kind == kind for row in rows)]
-    figure, axes = plt.subplots(1, len(kinds), figsize=(4.6 * len(kinds), 4), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(4.6 * len(kinds), 4), layout="constrained")
+    axes = figure.subplots(1, len(kinds), squeeze=False)
     variants = list(dict.fromkeys(row.variant for row in rows))
     for axis, kind in zip(axes[0], kinds, strict=True):
         sizes = sorted({row.batch for row in rows if row.kind == kind})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_np.operation import Cost
-from alexnet_np.whole_files import replace_whole
+from alexnet_np.whole_files import replace_text
 
 from .roofs import LARGEST, Roofs
 
@@ -153,7 +153,7 @@ class Record:
         for row in plain["rows"]:
             row["roofs"] = {"gemm": row["roofs"][0], "copy": row["roofs"][1]}
         text = json.dumps(_rounded(plain), indent=1)
-        replace_whole(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
+        replace_text(path, text + "\n")
 
 
 def read(path: Path) -> Record:

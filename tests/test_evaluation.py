@@ -230,7 +230,7 @@ def test_record_of_a_resumed_run(tmp_path: Path) -> None:
 def test_curves_of_a_resumed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn: loss of each step over epochs, held-out errors in %, a line where the learning rate drops."""
     drawn = {}
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: drawn.update(figure=figure, path=path))
+    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.update(figure=figure, path=path))
     (tmp_path / "metrics.jsonl").write_text(
         lines(*(record(s, loss=9.0) for s in range(1, 15)), *(record(s) for s in range(11, 31)))
     )
@@ -243,7 +243,6 @@ def test_curves_of_a_resumed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(shown["held out, top-1: 16.67 % at the end"], [[1, 50], [2, 25], [3, 100 / 6]])
     assert [text.get_text() for text in above.texts] == ["ε 0.001"] and above.texts[0].xy[0] == 2
     assert above.get_title() == "a title" and below.get_xlabel() == "epoch, of 10 steps"
-    pictures.plt.close(drawn["figure"])
 
 
 def test_curves_are_written(tmp_path: Path) -> None:

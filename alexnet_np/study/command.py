@@ -12,10 +12,10 @@ from ..data.pixels import Pixels
 from ..models import VARIANTS, alexnet
 from ..network import Sequential
 from ..recording import NAMES, Recording
-from ..report import say
+from ..terminal import say
 from ..train import checkpoint
 from ..train.prediction import image_files
-from ..whole_files import replace_whole
+from ..whole_files import replace_text
 from .nearest import nearest, thumbnails
 from .provenance import provenance
 from .report import Alike, page
@@ -76,7 +76,7 @@ def show(
         guesses = best(model.forward(x)[0], classes)
         alike = _alike(model, pixels, x, near) if near else []
         text = page(recording, f"{model.title}: a training step", about, guesses, train(model, x, labels), alike)
-        replace_whole(out, lambda partial: partial.write_text(text, encoding="utf-8"))
+        replace_text(out, text)
         say(f"wrote {out}, {len(text.encode()) / 2**20:.1f} MiB; open it in a browser")
 
 

@@ -5,7 +5,6 @@ makes the terms of an element itself, from the same formulas (page/terms.js). Th
 too many for it: of those the largest elements are marked, each with its 64 largest terms and the sum of the rest.
 """
 
-import json
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from ..backend import Array
@@ -109,7 +109,7 @@ def page(
         "marked": marked, "arrays": packed.about,
     }  # fmt: skip
     parts = {name: Markup((HERE / file).read_text(encoding="utf-8")) for name, file in FILES.items()}
-    parts["about"] = Markup(json.dumps(told, ensure_ascii=False, allow_nan=False).replace("</", "<\\/"))
+    parts["about"] = htmlsafe_json_dumps(told, ensure_ascii=False, allow_nan=False)
     template = Environment(loader=FileSystemLoader(HERE), autoescape=True).get_template("page.html")
     return template.render(title=title, numbers=packed.text(), **parts)
 

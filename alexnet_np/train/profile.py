@@ -20,7 +20,7 @@ from ..dispatch import TracedCall, trace
 from ..network import Sequential
 from ..plan import Plan
 from ..plan.stage import Stage
-from ..whole_files import replace_whole
+from ..whole_files import replace_text
 from .profile_table import Event, Row, averages, table
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Timeline:
             which = {"ph": "X", "name": event.name, "cat": event.category, "pid": 1, "tid": 1}
             trace_events.append({**which, **times, "args": event.args})
         text = json.dumps({"traceEvents": trace_events, "displayTimeUnit": "ms"})
-        replace_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+        replace_text(path, text)
 
     def averages(self) -> tuple[list[Row], dict[str, float], int]:
         """What `profile_table.averages` makes of it."""

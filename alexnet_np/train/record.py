@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..whole_files import replace_whole
+from ..whole_files import replace_text
 from .evaluation import Scores
 
 METRICS = "metrics.jsonl"
@@ -48,7 +48,7 @@ class Record:
             except (json.JSONDecodeError, KeyError, TypeError):
                 if number < len(lines):
                     raise ValueError(f"{self.path}, line {number}, is no step of a run; move the file away") from None
-        replace_whole(self.path, lambda partial: partial.write_text("".join(kept), encoding="utf-8"))
+        replace_text(self.path, "".join(kept))
 
     def append(self, report: Report) -> None:
         entry: dict[str, Any] = report._asdict()
