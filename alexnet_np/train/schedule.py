@@ -94,7 +94,7 @@ class Plateau(Schedule):
 
     def restore(self, state: dict[str, Any]) -> None:
         state = typed(state, {"best": float | None, "waited": int, "dropped": int})
-        if len(state) < 3 or not 0 <= state["dropped"] <= self.drops:
+        if len(state) < 3 or not 0 <= state["dropped"] <= self.drops or state["waited"] < 0:
             raise ValueError(f"it is {state}")
         self.best = inf if state["best"] is None else state["best"]
         self.waited, self.dropped = state["waited"], state["dropped"]
