@@ -4,7 +4,10 @@ BIN := .venv/bin
 # A test on each core, so BLAS gets one thread in each: two of its threads that wait for a busy core lose milliseconds.
 PYTEST := ALEXNET_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test setup check study bench gpu-test gpu-bench clean
+KERNEL_TESTS := $(addprefix tests/test_,$(addsuffix .py,conformance winograd channels_last linear_cores maxpool2d_rows \
+	lrn_rows lrn_extremes dropout_vectors exponential vectors fingerprint bound plan plan_stages plan_few stage_filters))
+
+.PHONY: demo test setup check other-isa study bench gpu-test gpu-bench clean
 
 demo: .venv/run
 	$(BIN)/alexnet-np demo
@@ -30,6 +33,10 @@ check: .venv/dev
 .venv/dev: .venv/run
 	$(BIN)/python -m pip install --quiet --editable .[dev]
 	touch $@
+
+# All tests of kernels with code for another instruction set: AVX2's on a CPU with AVX-512, else vectors of 64 bytes.
+other-isa: .venv/dev
+	env $$($(BIN)/python tests/instruction_sets.py) $(PYTEST) $(KERNEL_TESTS)
 
 # How many planted mistakes the gradient checker sees, beside PyTorch's, and how small they may be: an hour and a quarter.
 study: .venv/dev

@@ -1,32 +1,28 @@
 """Does a kernel compute its operation? One check for every kernel, ours or a user's.
 
-The kernel runs on the operation's cases and is compared with the definition in the next wider precision. Its error may
-be `Kernel.error` times that of the definition in the same precision, the largest of a few draws of the case: the
-tolerance is measured, not guessed.
+The kernel runs on the operation's cases and is compared with the definition's true result. Its error may be
+`Kernel.error` times what rounding leaves in the definition, both from `running_error.py`: the tolerance follows from
+the formula and the data.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .backend import BACKENDS, Array, backend_of, brought
 from .dispatch import NoKernel, Op, trace, use
-from .ops.cases import Case, cases, named_outputs
+from .ops.cases import Case, named_outputs
 from .plan.bound import Bound
 from .precision import accumulator, is_bfloat16, is_float, step
+from .running_error import Estimate, estimate, exact, many_digits, track
 
-DRAWS = 5  # of the same case, since the largest of a few rounding errors scatters
+KEPT_REFERENCES = 256  # of some hundred KB: every kernel of an operation is held against the same
+_references: dict[tuple[Any, ...], dict[str, Estimate]] = {}
 
 
 class Nonconforming(AssertionError):
     """A kernel does not do what its operation says; the message tells where."""
-
-
-def wider(dtype: Any) -> Any:
-    """The next wider precision, in which a definition tells the truth."""
-    return np.longdouble if dtype == np.float64 else np.float64
 
 
 def relative_error(got: Array, expected: Array) -> float:
@@ -34,25 +30,50 @@ def relative_error(got: Array, expected: Array) -> float:
 
     An element that is stored in bfloat16 may be off by half a step of its own besides.
     """
-    expected = np.asarray(expected)
+    largest = _largest(expected)
+    return _difference(got, exact(np.asarray(expected))) / (largest or 1.0)
+
+
+def _difference(got: Array, expected: Estimate) -> float:
+    """The largest one, beyond the rounding of what is stored in bfloat16; infinite where NaN or infinity differ."""
     half_a_step = step(got.dtype) / 2 if is_bfloat16(got.dtype) else 0.0
-    got = np.asarray(got, expected.dtype)
-    finite = np.isfinite(expected)
-    if not np.array_equal(got[~finite], expected[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
+    value = expected.value
+    got = np.asarray(got, value.dtype)
+    finite = np.isfinite(value)
+    if not np.array_equal(got[~finite], value[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
         return float("inf")
-    largest = np.abs(expected[finite]).max(initial=0)
-    off = np.abs(got[finite] - expected[finite])
+    off = np.abs(got[finite] - value[finite] - expected.rest[finite])
     if half_a_step:
-        off = np.maximum(off - half_a_step * np.maximum(np.abs(expected[finite]), np.abs(got[finite])), 0)
-    return float(off.max(initial=0) / (largest or 1))
+        off = np.maximum(off - half_a_step * np.maximum(np.abs(value[finite]), np.abs(got[finite])), 0)
+    return float(off.max(initial=0))
 
 
-def results(op: Op, case: Case, dtype: Any = None) -> dict[str, Array]:
-    """The definition's outputs by name (what it overwrote, where it works in place), with floats taken to `dtype`."""
-    arrays = [a.astype(dtype or a.dtype) if is_float(a.dtype) else a.copy() for a in case.arrays]
-    returned = op.definition(*arrays, **case.keywords)
-    written = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
-    return {**written, **(named_outputs(op, returned) if op.returns else {})}
+def _largest(value: Array) -> float:
+    value = np.asarray(value)
+    return float(np.abs(value[np.isfinite(value)]).max(initial=0))
+
+
+def reference(op: Op, case: Case) -> dict[str, Estimate]:
+    """The true outputs by name (what was overwritten, where the operation works in place), and how far rounding goes.
+
+    Where NaN or infinity stand among the inputs, the question is where they go: the definition runs in float64.
+    """
+    contents = op.name, repr(case.keywords), *((a.shape, a.dtype.name, a.tobytes()) for a in case.arrays)
+    if contents not in _references:
+        if len(_references) == KEPT_REFERENCES:
+            _references.clear()
+        _references[contents] = _estimates(op, case)
+    return _references[contents]
+
+
+def _estimates(op: Op, case: Case) -> dict[str, Estimate]:
+    floats = {i: np.asarray(a, np.float64) for i, a in enumerate(case.arrays) if is_float(a.dtype)}
+    prepare = track if all(np.isfinite(a).all() for a in floats.values()) else np.copy
+    with many_digits():
+        arrays = [prepare(floats[i]) if i in floats else a.copy() for i, a in enumerate(case.arrays)]
+        returned = op.definition(*arrays, **case.keywords)
+        written = {n: a for n, a in zip(op.inputs, arrays, strict=True) if n in op.inplace}
+        return {n: estimate(a) for n, a in {**written, **(named_outputs(op, returned) if op.returns else {})}.items()}
 
 
 def poisoned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -98,18 +119,6 @@ def run(op: Op, key: str, case: Case, bound: bool = False) -> dict[str, Array]:
     return {**written, **dict(zip(op.returns, out, strict=True))}
 
 
-@cache
-def rounding(op: Op, name: str, dtype: Any) -> dict[str, float]:
-    """The definition's own relative error in `dtype`, by output: the largest of a few draws of the named case."""
-    worst: dict[str, float] = {}
-    for seed in range(DRAWS):
-        case = next(c for c in cases(op, dtype, seed) if c.name == name)
-        plain, truth = results(op, case, accumulator(dtype)), results(op, case, wider(dtype))
-        for output, expected in truth.items():
-            worst[output] = max(worst.get(output, 0.0), relative_error(plain[output], expected))
-    return worst
-
-
 def accepted(op: Op, key: str, cases: Sequence[Case]) -> list[Case]:
     """Those of the cases that the kernel does not refuse. Raises Nonconforming where that is none."""
     taken = []
@@ -141,24 +150,25 @@ def check_kernel(op: Op, key: str, case: Case) -> dict[str, float]:
                     f"{op.name} {key}, case {case.name!r}: bound to its arrays, it makes another {name}"
                 )
     dtype = next(a.dtype for a in case.arrays if is_float(a.dtype))
-    plain, truth = rounding(op, case.name, dtype), results(op, case, wider(dtype))
+    unit = step(accumulator(dtype))
     shares = {}
-    for name, expected in truth.items():
-        if np.asarray(expected).dtype.kind in "iu":
+    for name, expected in reference(op, case).items():
+        if expected.value.dtype.kind in "iu":
             shares[name] = 0.0
-            wrong = np.argwhere(got[name] != expected)
+            wrong = np.argwhere(got[name] != expected.value)
             if len(wrong):
                 at = tuple(map(int, wrong[0]))
                 raise Nonconforming(
-                    f"{op.name} {key}, case {case.name!r}: {name}{list(at)} is {got[name][at]}, expected {expected[at]}"
+                    f"{op.name} {key}, case {case.name!r}: "
+                    f"{name}{list(at)} is {got[name][at]}, expected {expected.value[at]}"
                 )
             continue
-        error = relative_error(got[name], expected)
-        bound = kernel.error * max(plain[name], step(accumulator(dtype)))
-        shares[name] = error / bound
+        largest = _largest(expected.value)
+        error, bound = _difference(got[name], expected), kernel.error * unit * max(expected.deviation / 2, largest)
+        shares[name] = error / (bound or 1.0)
         if not error <= bound:
             raise Nonconforming(
-                f"{op.name} {key}, case {case.name!r}, {dtype}: {name} is off by {error:.2g} of its largest value, "
-                f"allowed are {bound:.2g}"
+                f"{op.name} {key}, case {case.name!r}, {dtype}: {name} is off by {error / (largest or 1.0):.2g} of its "
+                f"largest value, allowed are {bound / (largest or 1.0):.2g}"
             )
     return shares

@@ -20,6 +20,8 @@ from numba import njit
 from numba.core import event
 from numba.core.caching import IndexDataCacheFile
 
+from .vector import REGISTER_BYTES
+
 FLAGS = {"contract", "reassoc", "nsz", "arcp"}
 unsigned = (
     np.uintp
@@ -67,7 +69,7 @@ class _Stored(IndexDataCacheFile):  # type: ignore[misc]
             return None
 
     def _path(self, key: Any) -> str:
-        number = int(sha256(repr(key).encode()).hexdigest()[:15], 16)
+        number = int(sha256(repr((key, REGISTER_BYTES)).encode()).hexdigest()[:15], 16)
         return str(Path(self._data_path(self._data_name_pattern.format(number=number))).with_suffix(".kernel"))
 
 

@@ -5,6 +5,7 @@ of LLVM code: a function marked @intrinsic that takes a Static and addresses. `V
 with. Addresses are integers, in bytes.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,14 +13,34 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, config
 
 INT = ir.IntType(64)
 
 
+WIDTHS = 16, 32, 64
+
+
 def _register_bytes() -> int:
-    features = llvm.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+    """Of the vector registers that a product of 16 floats is compiled to: of this CPU, or of the one that
+    NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name. ALEXNET_VECTOR_BYTES, which is for tests, has LLVM split wider vectors.
+
+    Raises ValueError for an ALEXNET_VECTOR_BYTES that is not 16, 32 or 64.
+    """
+    if text := os.environ.get("ALEXNET_VECTOR_BYTES", ""):
+        if text not in map(str, WIDTHS):
+            raise ValueError(f"ALEXNET_VECTOR_BYTES must be one of {WIDTHS}, got {text!r}")
+        return int(text)
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    cpu = config.CPU_NAME or llvm.get_host_cpu_name()
+    here = "" if config.CPU_NAME else llvm.get_host_cpu_features().flatten()
+    features = here if config.CPU_FEATURES is None else config.CPU_FEATURES
+    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features)
+    floats = "<16 x float>"
+    square = f"define {floats} @square({floats} %x) {{ %y = fmul {floats} %x, %x\n ret {floats} %y }}"
+    code = machine.emit_assembly(llvm.parse_assembly(square))
+    return 64 if "zmm" in code else 32 if "ymm" in code else 16
 
 
 REGISTER_BYTES = _register_bytes()

@@ -1,17 +1,22 @@
 """Every kernel × case × dtype against the definition, and wrong kernels that must not get through."""
 
+import inspect
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CodeType
 from typing import Any
 
 import numpy as np
 import pytest
+from small_pieces import small_pieces
 
 import alexnet_np as anp
 from alexnet_np import ops
 from alexnet_np.conformance import Nonconforming, accepted, check_kernel, run, runnable
 from alexnet_np.dispatch import OPS, NoKernel, Op
+from alexnet_np.kernels import chunks
 from alexnet_np.operation import Spec
 from alexnet_np.ops.cases import cases
 
@@ -39,19 +44,45 @@ def test_kernel_conforms(op: Op, key: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize(("op", "key"), KERNELS, ids=[f"{op.name}-{key}" for op, key in KERNELS])
-def test_kernel_conforms_in_small_pieces(op: Op, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernel_conforms_in_small_pieces(op: Op, key: str) -> None:
     """The cases are small, so that a kernel would take each in one piece; large arrays go through it in several."""
-    with small_pieces(op, key, monkeypatch, threads=3):
+    with small_pieces(threads=3):
         for case in accepted(op, key, cases(op, np.float32)):
             check_kernel(op, key, case)
 
 
+def test_every_size_of_a_piece_is_made_small() -> None:
+    """A constant by which Python code divides a kernel's work is declared, or no case would reach a second piece."""
+    size = re.compile(r"(?!REGISTER)(\w+_)?(BYTES|LEAST|LEAST_MOVED|STEP|ZEROED)$")  # a register's is the machine's
+    modules = {sys.modules[op.find(key).body.__module__] for op, key in KERNELS}
+    undeclared = [
+        f"{module.__name__}.{name}"
+        for module in modules
+        for function in vars(module).values()
+        if inspect.isfunction(function) and function.__module__ == module.__name__
+        for name in names_in(function.__code__)
+        if size.match(name) and name in vars(module) and name not in chunks.SMALL.get(module.__name__, {})
+    ]
+    assert len(modules) > 20 and not undeclared, undeclared
+
+
+def names_in(code: CodeType) -> set[str]:
+    """Globals that a function looks up, those of the functions within it too."""
+    return set(code.co_names).union(*(names_in(part) for part in code.co_consts if isinstance(part, CodeType)))
+
+
+def test_an_unknown_size_is_an_error() -> None:
+    with pytest.raises(NameError, match="no int STEPP"):
+        chunks.small_in_tests("alexnet_np.kernels.linear.cpu_numba", STEPP=1)
+    assert "STEPP" not in chunks.SMALL["alexnet_np.kernels.linear.cpu_numba"]
+
+
 @pytest.mark.parametrize(("op", "key"), COMPILED, ids=[f"{op.name}-{key}" for op, key in COMPILED])
-def test_the_number_of_threads_changes_no_bit(op: Op, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_threads_changes_no_bit(op: Op, key: str) -> None:
     """What a resumed training rests on: the same weights on a machine with more CPUs."""
     found = []
     for threads in (1, 2, 3):
-        with small_pieces(op, key, monkeypatch, threads):
+        with small_pieces(threads):
             found.append([run(op, key, case) for case in accepted(op, key, cases(op, np.float32))])
     for alone, *shared in zip(*found, strict=True):
         for other in shared:
@@ -68,24 +99,6 @@ def test_what_runs_unasked_is_among_these() -> None:
             except NoKernel:
                 continue  # of a fused operation, which has kernels on a GPU only
             assert (op, call.key) in COMPILED or op.name == "cast", f"{op.name}, {case.name}: {call.key}"
-
-
-@contextmanager
-def small_pieces(op: Op, key: str, monkeypatch: pytest.MonkeyPatch, threads: int) -> Iterator[None]:
-    before = anp.threads()
-    with monkeypatch.context() as patch:
-        patch.setattr("alexnet_np.kernels.chunks.BYTES", 1)
-        module = sys.modules[op.find(key).body.__module__]
-        for name, value in {"STEP": 8, "LEAST": 1, "LEAST_MOVED": 1}.items():
-            if hasattr(module, name):
-                patch.setattr(module, name, value)
-        anp.set_threads(threads)
-        op.changed()  # workspaces are as large as the pieces
-        try:
-            yield
-        finally:
-            anp.set_threads(before)
-    op.changed()
 
 
 @contextmanager

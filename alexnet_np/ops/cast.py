@@ -22,7 +22,7 @@ def cast(x: Array, *, dtype: str) -> Array:
 
     Raises ValueError for another name, TypeError for an x that is not of these dtypes.
     """
-    return x.astype(dtype_of(dtype))
+    return x.astype(np.float64).astype(dtype_of(dtype))  # which holds them all exactly
 
 
 @cast.define_infer

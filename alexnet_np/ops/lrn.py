@@ -143,3 +143,4 @@ def _(draw: Any) -> Iterator[tuple[str, dict[str, Array], dict[str, Any]]]:
     yield "window of 1", {"x": draw(2, 4, 2, 2)}, {"size": 1, "alpha": 1.0}
     yield "many channels, two towers", {"x": draw(1, 40, 2, 3)}, {"alpha": 1.0, "groups": 2}
     yield "many images", {"x": draw(37, 6, 3, 3)}, {"alpha": 0.5}
+    yield "many pixels", {"x": draw(1, 5, 7, 9)}, {"alpha": 1.0}

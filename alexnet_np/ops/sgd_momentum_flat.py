@@ -6,7 +6,7 @@ with factors f of the learning rate and d of the decay for each block: a bias ha
 """
 
 from collections.abc import Iterator
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def sgd_momentum_flat_(
     factors (⌈n/1024⌉, 2): of the learning rate and of the decay, for each 1024 weights. lr: as in sgd_momentum_.
     Raises ValueError for shapes or hyperparameters that do not fit, TypeError for mixed dtypes.
     """
-    if not np.isfinite(loss):
+    if not isfinite(float(loss)):
         return
     of_lr, of_decay = (np.repeat(factors[:, i], BLOCK)[: weights.size] for i in (0, 1))
     lr = float(lr) * of_lr
@@ -67,7 +67,7 @@ def sgd_momentum_mixed_(
     sgd_momentum_flat_.definition(
         weights, velocity, gradient, factors, loss, lr=lr, momentum=momentum, weight_decay=weight_decay
     )
-    return weights.astype(bfloat16())
+    return weights.astype(np.float64).astype(bfloat16())
 
 
 def _checked(weights: Spec, velocity: Spec, gradient: Spec, factors: Spec, loss: Spec, **keywords: Any) -> None:

@@ -17,8 +17,11 @@ from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
+from ..chunks import small_in_tests
 from ..compiled import LEAST, jit
 from .columns import inside
+
+small_in_tests(__name__, LEAST=1)
 
 
 @conv2d.kernel("cpu_numba/direct")

@@ -20,6 +20,7 @@ from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
+from ..chunks import small_in_tests
 from ..layouts import Images
 from ..static import Static
 from ..vector import lanes
@@ -31,6 +32,7 @@ BLOCK_BYTES = 8 << 20  # V and M of a thread's images at a time: what its share 
 CHUNK_BYTES = 64 << 20  # the same for the weights' gradient, which all threads work on together
 LAST_BYTES = 512 << 10  # of x and dy with channels last at a time: what the second cache holds
 ERROR = 100  # times that of the definition: measured for F(4, 5) and F(5, 3), which are the worst
+small_in_tests(__name__, BLOCK_BYTES=1, CHUNK_BYTES=1, LAST_BYTES=1)
 
 
 class _Form(NamedTuple):

@@ -15,11 +15,13 @@ from alexnet_np.ops import dropout, dropout_backward
 from alexnet_np.ops.dropout import threshold
 from alexnet_np.ops.philox import stream_key
 
+from ..chunks import small_in_tests
 from ..compiled import LEAST_MOVED, jit
 from ..philox import BLOCKS, GROUP, keep
 from ..team import parallel_for, team
 
 LEAST = LEAST_MOVED // 4  # elements worth a thread: a block's rounds take several times as long as to move four
+small_in_tests(__name__, LEAST=1, LEAST_MOVED=1)
 
 
 def _drop_of(x: Array, rate: float, train: bool, scale_at_train: bool, out: Array) -> Callable[[Any], None]:

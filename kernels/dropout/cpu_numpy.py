@@ -7,7 +7,10 @@ from alexnet_np.ops import dropout, dropout_backward
 from alexnet_np.ops.dropout import threshold
 from alexnet_np.ops.philox import stream_key, words
 
+from ..chunks import small_in_tests
+
 STEP = 1 << 16  # elements; their words and the rounds' intermediates fit the second-level cache
+small_in_tests(__name__, STEP=8)
 
 
 def _drop(x: Array, rate: float, key: Any, train: bool, scale_at_train: bool, out: Array) -> None:

@@ -19,10 +19,12 @@ from alexnet_np.ops import linear, linear_backward_data, linear_backward_weights
 from alexnet_np.parallel import one_thread_in_blas, share
 
 from ..blas import gemm
+from ..chunks import small_in_tests
 from ..compiled import LEAST
 
 STEP = 512  # features in a block, at most
 BLOCKS, WIDE = 4, 16  # so many blocks at least, as far as each has so many features
+small_in_tests(__name__, STEP=8, LEAST=1)
 
 
 def _blocks(features: int, weights: int, body: Callable[[slice], None]) -> None:

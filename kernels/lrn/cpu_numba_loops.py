@@ -43,22 +43,23 @@ def _forward(x, size, k, a, beta, step, y, scale):  # type: ignore[no-untyped-de
             stop = min(start + step, pixels)
             for c in range(channels):
                 total = scale[n, c, start:stop]
-                total[:] = k
+                total[:] = 0
                 for j in range(max(c - half, 0), min(c + half + 1, channels)):
-                    _add_square(x[n, j, start:stop], a, total)
-                _times_inverse_power(x[n, c, start:stop], total, beta, y[n, c, start:stop])
+                    _add_square(x[n, j, start:stop], total)
+                _normalise(x[n, c, start:stop], k, a, beta, total, y[n, c, start:stop])
 
 
 @jit
-def _add_square(x, a, total):  # type: ignore[no-untyped-def]
+def _add_square(x, total):  # type: ignore[no-untyped-def]
     for i in range(len(x)):
-        total[i] += a * (x[i] * x[i])
+        total[i] += x[i] * x[i]
 
 
 @jit
-def _times_inverse_power(x, scale, beta, y):  # type: ignore[no-untyped-def]
-    """y = x · scale^(−β)."""
+def _normalise(x, k, a, beta, scale, y):  # type: ignore[no-untyped-def]
+    """scale = k + a · the sum that stands there, which k, the largest term, joins last: it is rounded once then."""
     for i in range(len(x)):
+        scale[i] = k + a * scale[i]
         y[i] = x[i] * scale[i] ** -beta
 
 

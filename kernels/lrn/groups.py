@@ -6,9 +6,11 @@ from math import ceil
 from alexnet_np.backend import Array
 from alexnet_np.parallel import share
 
+from ..chunks import small_in_tests
 from ..compiled import LEAST
 
 STEP = 1 << 12  # pixels at a time
+small_in_tests(__name__, STEP=32, LEAST=1)
 
 
 def grouped(groups: int, *arrays: Array) -> list[Array]:

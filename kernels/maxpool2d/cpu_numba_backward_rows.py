@@ -33,6 +33,7 @@ from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
 from ..ahead import AHEAD
+from ..chunks import small_in_tests
 from ..compiled import LEAST_MOVED, jit_in_order, unsigned
 from ..lanes import WORD, chosen, spread, word
 from ..static import Static, StaticType
@@ -42,6 +43,7 @@ from .cpu_numba_rows import LARGEST, lanes_of
 
 NOWHERE = -1  # an index
 OUTSIDE = -(1 << 30)  # of a row: with any row's place, still below 0
+small_in_tests(__name__, LEAST_MOVED=1)
 
 
 def refuses(dy: Spec, index: Spec, *, x_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Sides) -> str | None:

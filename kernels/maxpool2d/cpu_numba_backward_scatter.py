@@ -14,9 +14,11 @@ from alexnet_np.ops import maxpool2d_backward
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
+from ..chunks import small_in_tests
 from ..compiled import LEAST_MOVED, jit, unsigned
 
 ZEROED = 4096  # bytes at a time, of small planes: one after the other would wait for the memory
+small_in_tests(__name__, LEAST_MOVED=1, ZEROED=1)
 
 
 @maxpool2d_backward.kernel("cpu_numba/scatter")
@@ -25,12 +27,12 @@ def backward(
 ) -> None:
     planes = x_shape[0] * x_shape[1]
     dy, index, dx = (array.reshape(planes, -1) for array in (dy, index, out))
-    share(planes, lambda lo, hi: _backward(dy[lo:hi], index[lo:hi], dx[lo:hi]), least=ceil(LEAST_MOVED / dx[0].size))
+    some, least = max(1, ZEROED // dx[0].nbytes), ceil(LEAST_MOVED / dx[0].size)
+    share(planes, lambda lo, hi: _backward(some, dy[lo:hi], index[lo:hi], dx[lo:hi]), least=least)
 
 
 @jit
-def _backward(dy, index, dx):  # type: ignore[no-untyped-def]
-    some = max(1, ZEROED // dx[0].nbytes)
+def _backward(some, dy, index, dx):  # type: ignore[no-untyped-def]
     for first in range(0, len(dy), some):
         last = min(first + some, len(dy))
         dx[first:last] = 0

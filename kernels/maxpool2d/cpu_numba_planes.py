@@ -17,7 +17,10 @@ from alexnet_np.ops import maxpool2d
 from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
+from ..chunks import small_in_tests
 from ..compiled import LEAST, jit, unsigned
+
+small_in_tests(__name__, LEAST=1)
 
 
 @maxpool2d.kernel("cpu_numba/planes")

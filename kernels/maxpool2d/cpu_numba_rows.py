@@ -33,12 +33,14 @@ from alexnet_np.ops.windows import Pair, Sides
 from alexnet_np.parallel import share
 
 from ..ahead import AHEAD, LINE
+from ..chunks import small_in_tests
 from ..compiled import LEAST_MOVED, jit
 from ..lanes import WORD, chosen, count_up, gather, spread, word
 from ..static import Static, StaticType
 from ..vector import INT, REGISTER_BYTES, Vectors, integer
 
 LARGEST = 64  # elements of a window
+small_in_tests(__name__, LEAST_MOVED=1)
 
 
 def refuses(x: Spec, *, size: Pair, **_: Any) -> str | None:

@@ -10,8 +10,11 @@ Change   against cpu_numpy: threads, and no mask in memory between two passes
 from alexnet_np.backend import Array
 from alexnet_np.ops import relu, relu_backward
 
+from ..chunks import small_in_tests
 from ..compiled import LEAST_MOVED, jit
 from ..team import parallel_for, team
+
+small_in_tests(__name__, LEAST_MOVED=1)
 
 
 @relu.kernel("cpu_numba")

@@ -13,10 +13,12 @@ from typing import Any
 from alexnet_np.backend import Array
 from alexnet_np.ops import sgd_momentum_
 
+from ..chunks import small_in_tests
 from ..compiled import LEAST_MOVED, jit
 from ..team import parallel_for, team
 
 LEAST = LEAST_MOVED // 4
+small_in_tests(__name__, LEAST=1)
 
 
 def update_of(

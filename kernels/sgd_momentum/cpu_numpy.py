@@ -5,7 +5,10 @@ from typing import Any
 from alexnet_np.backend import Array
 from alexnet_np.ops import sgd_momentum_
 
+from ..chunks import small_in_tests
+
 STEP = 1 << 16  # elements
+small_in_tests(__name__, STEP=8)
 
 
 @sgd_momentum_.kernel("cpu_numpy")

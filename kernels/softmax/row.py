@@ -8,8 +8,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ..chunks import small_in_tests
 from ..compiled import FLAGS, LEAST_MOVED, jit
 from ..exponential import exponential
+
+small_in_tests(__name__, LEAST_MOVED=1)
 
 
 def least_rows(classes: int) -> int:
