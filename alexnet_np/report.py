@@ -89,9 +89,10 @@ def train_visibly(
         split = data.load(recipe.data, shape, store=recipe.store, on_bad_image=recipe.on_bad_image)
         if run is None:
             run = start(recipe, split, say)
-        run.check_data(split.train)
-        for change in run.changed_data(split):
-            complain(f"since the checkpoint {change}; the run goes on with them")
+        else:
+            run.check_data(split.train)
+            for change in run.changed_data(split):
+                complain(f"since the checkpoint {change}; the run goes on with them")
         say(
             f"{recipe.variant} on {shown(recipe.data)}: {len(split.train.labels):,} images to train on, "
             f"{len(split.test.labels):,} held out, {len(run.classes)} classes"
