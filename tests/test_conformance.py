@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_pieces import small_pieces
+from small_pieces import small_pieces, ways
 
 import alexnet_np as anp
 from alexnet_np import ops
@@ -46,9 +46,10 @@ def test_kernel_conforms(op: Op, key: str, dtype: Any) -> None:
 @pytest.mark.parametrize(("op", "key"), KERNELS, ids=[f"{op.name}-{key}" for op, key in KERNELS])
 def test_kernel_conforms_in_small_pieces(op: Op, key: str) -> None:
     """The cases are small, so that a kernel would take each in one piece; large arrays go through it in several."""
-    with small_pieces(threads=3):
-        for case in accepted(op, key, cases(op, np.float32)):
-            check_kernel(op, key, case)
+    for alone in ways(op.find(key).body.__module__):
+        with small_pieces(threads=3, alone=alone):
+            for case in accepted(op, key, cases(op, np.float32)):
+                check_kernel(op, key, case)
 
 
 def test_every_size_of_a_piece_is_made_small() -> None:

@@ -97,4 +97,5 @@ def _(draw: Any) -> Iterator[tuple[str, dict[str, Array], dict[str, Any]]]:
     yield "the paper's, training", {"x": draw(2, 5)}, {"rate": 0.5, "key": (2**40 + 1, 16, 2), **paper}
     yield "the paper's, at test", {"x": draw(2, 5)}, {"rate": 0.3, "key": (1, 2, 3), "train": False, **paper}
     yield "at test", {"x": draw(2, 5)}, {"rate": 0.5, "key": (1, 2, 3), "train": False}
+    yield "many", {"x": draw(3, 700)}, {"rate": 0.4, "key": (5, 6, 7)}
     yield "none", {"x": draw(1, 3)}, {"rate": 0.0, "key": (1, 2, 3)}

@@ -13,7 +13,7 @@ import numpy as np
 from alexnet_np.backend import Array
 from alexnet_np.ops import softmax_cross_entropy, softmax_cross_entropy_backward
 
-from ..compiled import jit
+from ..compiled import jit, jit_in_order
 from ..softmax.row import least_rows, softmax_row
 from ..team import parallel_for, team
 
@@ -38,7 +38,7 @@ def _forward(members, logits, labels, probs, loss):  # type: ignore[no-untyped-d
     loss[()] = total / len(losses)
 
 
-@jit
+@jit_in_order  # in another order, logits of 10⁴ would be added to the logarithm, and take its digits away
 def _forward_part(lo, hi, logits, labels, probs, losses):  # type: ignore[no-untyped-def]
     for n in range(lo, hi):
         top, total = softmax_row(logits[n], probs[n])
