@@ -118,7 +118,7 @@ def test_is_seen(mistake: str) -> None:
 
 @contextmanager
 def alteration(planted: Planted) -> Iterator[str]:
-    """The kernel with its line altered; what calls an altered compiled function is compiled anew. Gives the module's name."""
+    """The kernel with its line altered; what calls an altered compiled function is compiled anew. Its module's name."""
     anp.load_kernels()
     op = OPS[planted.op]
     kernel = op.find(planted.key)
