@@ -36,6 +36,13 @@ def _needs(*modules: str) -> str | None:
     return None
 
 
+def _needs_compiled() -> str | None:
+    if why := _needs("numba"):
+        return why
+    off = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
+    return "NUMBA_DISABLE_JIT is set" if off else None
+
+
 @cache
 def _needs_gpu(*modules: str) -> str | None:
     if why := _needs("cupy", *modules):
@@ -58,7 +65,7 @@ def _needs_simulator() -> str | None:
 
 _TABLE: tuple[tuple[str, str, str, Callable[[], str | None]], ...] = (
     ("cpu_numpy", "cpu", "im2col + BLAS and slices, in NumPy", lambda: None),
-    ("cpu_numba", "cpu", "compiled kernels around BLAS", lambda: _needs("numba")),
+    ("cpu_numba", "cpu", "compiled kernels around BLAS", _needs_compiled),
     ("gpu_cupy", "gpu", "the cpu_numpy bodies with CuPy as array module", lambda: _needs_gpu()),
     ("gpu_cuda", "gpu", "CUDA C++ through cupy.RawModule", lambda: _needs_gpu()),
     ("gpu_numba", "gpu", "Numba CUDA kernels", lambda: _needs_gpu("numba")),

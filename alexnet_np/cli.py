@@ -5,6 +5,7 @@ An error that a user can cause ends in one line and exit code 2; `--debug` shows
 
 import argparse
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal, cast
 
 import tyro
 
+from .acknowledge import acknowledged
 from .arguments import gathered
 from .dispatch import NoKernel
 from .terminal import complain, take_any_text
@@ -445,8 +447,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     take_any_text()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # several lines where it can keep no cache, and works on
     try:
-        with interrupts(at_once=True):
+        with acknowledged(), interrupts(at_once=True):
             _parsed([a for a in arguments if a != "--debug"] or ["--help"])()
     except (ValueError, OSError, NoKernel) as error:
         if debug:

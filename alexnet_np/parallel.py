@@ -13,12 +13,13 @@ from itertools import pairwise
 from math import ceil
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import sleep
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import blas_threads
-from .backend import Array
+from .backend import BACKENDS, Array
 from .blas_threads import one_thread_in_blas as one_thread_in_blas
 from .placement import Placement
 
@@ -188,10 +189,29 @@ def _work(jobs: SimpleQueue[Job]) -> None:
 @cache
 def _waiting() -> Any:
     """How threads wait for each other, in compiled code: a thread that sleeps takes 50 µs to wake, and may do so on the
-    CPU of the one that wakes it."""
+    CPU of the one that wakes it. Where nothing is compiled they sleep."""
+    if BACKENDS["cpu_numba"].missing() is not None:
+        return _Asleep
     from .kernels import team
 
     return team
+
+
+class _Asleep:
+    """kernels/team.py in plain Python."""
+
+    @staticmethod
+    def until_all(ended: Array) -> None:
+        while not ended.all():
+            sleep(1e-4)
+
+    @staticmethod
+    def listen(no_job: Callable[[], bool], ended: Array) -> None:
+        ended[0] = 1
+
+    @staticmethod
+    def call_back() -> None:
+        pass
 
 
 def wake(count: int) -> None:

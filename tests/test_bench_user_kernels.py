@@ -115,6 +115,6 @@ def test_mistakes_end_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["bench", *arguments]) == 2
-    said = capsys.readouterr().err.replace("compiling kernels; they are kept for the next time\n", "")
+    said = capsys.readouterr().err.replace("compiling kernels, which takes a while\n", "")
     assert told in said and said.count("\n") == 1
     assert not list(tmp_path.iterdir())

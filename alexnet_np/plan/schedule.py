@@ -148,5 +148,6 @@ def _modules() -> Iterator[Any]:
     """What backends have for plans. With few = Few(), few(stages) is a forward of fewer images than threads."""
     for backend in BACKENDS.values():
         module = f"alexnet_np.kernels.stages.{backend.bodies}"
-        if backend.name == backend.bodies and find_spec("alexnet_np.kernels.stages") and find_spec(module):
+        mine = backend.name == backend.bodies and find_spec("alexnet_np.kernels.stages") and find_spec(module)
+        if mine and backend.missing() is None:
             yield import_module(module)
