@@ -14,6 +14,7 @@ from PIL import Image
 
 from alexnet_np.cli import main
 from alexnet_np.train import load
+from alexnet_np.train.interrupts import interrupts
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,30 @@ def test_a_signal_saves_and_ends(name: str, begin: Begin, tmp_path: Path) -> Non
     assert run.model.iteration >= 9
     recorded = (tmp_path / "run" / "metrics.jsonl").read_text().count("\n")
     assert recorded == run.model.iteration, "the checkpoint is of another step than the last one"
+
+
+def test_several_signals_at_once(begin: Begin, tmp_path: Path) -> None:
+    """As when a session ends: the step is done and saved all the same."""
+    process = begin()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGHUP, signal.SIGINT, signal.SIGHUP):
+        process.send_signal(number)
+    process.communicate()
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGHUP, 128 + signal.SIGINT)
+    recorded = (tmp_path / "run" / "metrics.jsonl").read_text().count("\n")
+    assert load(tmp_path / "run" / "last.safetensors").model.iteration == recorded
+
+
+def test_the_same_signal_again_ends_at_once() -> None:
+    with interrupts() as signals:
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.raise_signal(number)
+        assert signals.asked == signal.SIGHUP
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with pytest.raises(KeyboardInterrupt) as caught:
+                signal.raise_signal(number)
+            assert caught.value.args == (number,)
+        with pytest.raises(KeyboardInterrupt), signals.at_once():
+            raise AssertionError("it was asked before")
 
 
 def test_nohup(begin: Begin, tmp_path: Path) -> None:

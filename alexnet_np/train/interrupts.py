@@ -11,20 +11,27 @@ SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class Interrupts:
-    """A signal sets `asked` to its number, so that no step is cut in two.
+    """A signal is remembered, so that no step is cut in two; `asked` is the number of the first one, or 0.
 
-    Within `at_once`, or when one comes again, it raises KeyboardInterrupt with the number.
+    Within `at_once`, or when the same one comes again, it raises KeyboardInterrupt with the number. Not so SIGHUP: when
+    a terminal is closed the kernel sends one, and the shell another.
     """
 
     def __init__(self, at_once: bool = False) -> None:
-        self.asked, self._at_once = 0, at_once
+        self._seen: list[int] = []
+        self._at_once = at_once
         self._terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+
+    @property
+    def asked(self) -> int:
+        return self._seen[0] if self._seen else 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if number == SIGHUP:
             self._forget_terminals()
-        again, self.asked = self.asked, number
-        if again or self._at_once:
+        again = number in self._seen
+        self._seen.append(number)
+        if (again and number != SIGHUP) or (self._at_once and not again):
             raise KeyboardInterrupt(number)
 
     @contextmanager

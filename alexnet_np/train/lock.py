@@ -30,7 +30,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise ValueError(f"another process trains in {folder}; wait for its end, or give another --out") from None
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in (ENOLCK, ENOSYS, EOPNOTSUPP):
-            raise OSError(f"cannot write to {folder}: {error.strerror}") from None
+            raise OSError(f"cannot write {folder / LOCK}: {error.strerror}") from None
         warnings.warn(f"{folder} is on a file system without locks: run no second training there", stacklevel=3)
         yield
         return
