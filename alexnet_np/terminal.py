@@ -22,9 +22,16 @@ def take_any_text() -> None:
 
     For the beginning of a program. A stream that somebody put in the place of Python's own stays as it is.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    how = "backslashreplace"
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        try:
+            stream.reconfigure(errors=how)
+        except OSError:  # it was a file, of which Python asks the position, and its descriptor is a pipe by now
+            renewed = os.fdopen(stream.fileno(), "w", encoding=stream.encoding, errors=how, closefd=False)
+            setattr(sys, name, renewed)
     if isinstance(sys.stdin, io.TextIOWrapper) and os.name == "posix":  # where names are bytes
         sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
 

@@ -289,3 +289,27 @@ def test_counts_stay_on_a_narrow_terminal(width: int, monkeypatch: pytest.Monkey
     assert "0/?" in first.get() and "nan" not in first.get()
     assert "12345/450450" in later.get() and max(map(len, later.get().splitlines())) <= width
     assert ("loss 0.1234  1,234 images/s" in later.get()) == (width >= 60)
+
+
+MOVED = """
+import os, sys
+from alexnet_np.terminal import say, take_any_text
+reader, writer = os.pipe()
+os.dup2(writer, 1)
+take_any_text()
+say("a \\u2713")
+sys.stdout.flush()
+os.write(2, os.read(reader, 100))
+"""
+
+
+def test_a_file_that_becomes_a_pipe(tmp_path: Path) -> None:
+    """Python asks for the place in what it took for a file; no command ends at that."""
+    with (tmp_path / "out").open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", MOVED],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        )
+    assert (done.returncode, done.stderr) == (0, b"a \\u2713\n")
