@@ -5,6 +5,7 @@ installed as `alexnet_np.kernels` and `alexnet_np.benchmarks`, because the plain
 """
 
 from pathlib import Path
+from runpy import run_path
 
 from setuptools import find_packages, setup
 
@@ -12,7 +13,7 @@ TOP_LEVEL = ("kernels", "benchmarks")
 
 setup(
     name="alexnet-np",
-    version="0.1.0",
+    version=run_path("alexnet_np/version.py")["__version__"],
     description="AlexNet from scratch in NumPy and CuPy, every kernel written by hand",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -24,6 +24,7 @@ from .dispatch import NoKernel
 from .terminal import complain, take_any_text
 from .train.interrupts import interrupts
 from .train.recipe import Recipe
+from .version import __version__
 
 Flat = tyro.conf.arg(name="")
 
@@ -51,6 +52,13 @@ def _try(*outputs: Path | None) -> None:
             try_writing(path)
 
 
+def _at_least(least: int, **numbers: int | None) -> None:
+    """Raise ValueError for the first of a command's numbers that is below that."""
+    for name, number in numbers.items():
+        if number is not None and number < least:
+            raise ValueError(f"{name} must be at least {least}, got {number}")
+
+
 def info() -> None:
     """Show the backends, and which operation has kernels on which."""
     from .report import show_info
@@ -67,6 +75,7 @@ def demo(out: Path = Path("demo"), seed: int = 0) -> None:
     """
     from .demo import run
 
+    _at_least(0, seed=seed)
     run(out, seed)
 
 
@@ -148,6 +157,7 @@ def data_resize(
     """
     from .report import resize_visibly
 
+    _at_least(1, side=side, threads=threads)
     resize_visibly(source, target, side, quality, threads, on_bad_image)
 
 
@@ -203,6 +213,7 @@ def evaluate(
     """
     from .results import show_scores
 
+    _at_least(1, batch=batch)
     _try(json, confusion)
     show_scores(
         checkpoint,
@@ -238,6 +249,7 @@ def predict(
     """
     from .results import show_predictions
 
+    _at_least(1, top=top, batch=batch)
     _try(json)
     show_predictions(checkpoint, images, top=top, crops=crops, batch=batch, threads=_threads(threads), json_file=json)
 
@@ -268,6 +280,8 @@ def gradcheck(
     from .gradient_check import How
     from .report import check_visibly
 
+    _at_least(1, elements=elements)
+    _at_least(0, seed=seed)
     _try(html, json)
     if not check_visibly(what, How(dtype, backend, seed, elements, step), html, json):
         raise SystemExit(1)
@@ -303,6 +317,8 @@ def study(
     """
     from .study.command import show
 
+    _at_least(1, terms=terms)
+    _at_least(0, seed=seed, label=label)
     _try(out)
     show(
         images,
@@ -392,6 +408,8 @@ def emulate(
     """
     from .kernels.emulator import command
 
+    _at_least(1, grid=min(grid, default=None), block=min(block, default=None))
+    _at_least(0, shared=shared, seed=seed)
     lines, right = (
         command.told(file, kernel, grid, block, args, shared, seed) if kernel else (command.listed(file), True)
     )
@@ -418,6 +436,8 @@ def _parsed(arguments: Sequence[str]) -> Callable[[], Any]:
     """The subcommand with its arguments. Raises ValueError, in one line, for what it cannot take; --help exits."""
 
     command = arguments[0]
+    if command == "--version":
+        return partial(print, f"alexnet-np {__version__}")
     if command not in COMMANDS and not command.startswith("-"):
         raise ValueError(f"there is no command {command!r}; the commands are {', '.join(COMMANDS)}")
     if command in COMMANDS:

@@ -21,7 +21,7 @@ class Layer(ABC):
     """A step of a network. Its parameters are drawn when they are first asked for, from `seed` alone.
 
     op       the operation of the forward pass
-    options  its keywords, as given
+    options  its keywords, as given; those that no input fits are refused at once: ValueError
     """
 
     op: Op
@@ -133,6 +133,8 @@ class Conv2d(Weighted):
             if in_channels % groups or out_channels % groups:
                 raise ValueError(f"groups={groups} does not divide {in_channels} and {out_channels} channels")
             w_shape = (out_channels, in_channels // groups, *ops.windows.pair("size", size))
+            ops.windows.pair("stride", stride)
+            ops.windows.sides("padding", padding)
         except ValueError as error:
             raise ValueError(f"Conv2d: {error}") from None
         super().__init__(w_shape, weight, bias, seed, dtype, stride=stride, padding=padding, groups=groups)
@@ -184,6 +186,7 @@ class MaxPool2d(Layer):
 
     def __init__(self, size: Any, stride: Any, padding: Any = 0) -> None:
         super().__init__(size=size, stride=stride, padding=padding)
+        self.op.infer(Spec((1, 1, 2**15, 2**15), np.dtype(np.float32)), **self.options)
 
     def forward(self, x: Array, train: bool = False) -> Array:
         y, index = ops.maxpool2d(x, **self.options)
@@ -210,6 +213,8 @@ class LRN(Layer):
         groups: int = 1,
     ) -> None:
         super().__init__(size=size, k=k, alpha=alpha, beta=beta, alpha_over_size=alpha_over_size, groups=groups)
+        ops.checks.count("lrn: groups", groups)
+        self.op.infer(Spec((1, groups, 1, 1), np.dtype(np.float32)), **self.options)
 
     def forward(self, x: Array, train: bool = False) -> Array:
         y, scale = ops.lrn(x, **self.options)
@@ -243,6 +248,7 @@ class Dropout(Layer):
     def __init__(self, rate: float = 0.5, scale_at_train: bool = True) -> None:
         super().__init__(rate=rate, scale_at_train=scale_at_train)
         self.seed = self.index = self.iteration = 0
+        self.op.infer(Spec((1,), np.dtype(np.float32)), key=self.key, **self.options)
 
     @property
     def key(self) -> tuple[int, int, int]:

@@ -240,12 +240,29 @@ def test_layer_refuses_a_wrong_dy(make, x):
     [
         ("Conv2d", (4, 6, 3, 1, 0, 4), ["groups=4", 4, 6]), ("Conv2d", (4, 6, 3, 1, 0, 0), ["groups", 0]),
         ("Conv2d", (0, 6, 3), [0]), ("Conv2d", (4, 6.5, 3), [6.5]), ("Conv2d", (4, 6, (3, 3, 3)), ["size", (3, 3, 3)]),
+        ("Conv2d", (4, 6, 3, 0), ["stride", 0]), ("Conv2d", (4, 6, 3, 1, -1), ["padding", -1]),
         ("Linear", (0, 3), [0]), ("Linear", (3, -1), [-1]),
     ],
 )  # fmt: skip
 def test_layer_that_cannot_be_made(kind, arguments, shown):
     with pytest.raises(ValueError, match=says(*shown, start=f"{kind}: ")):
         getattr(layers, kind)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "shown"),
+    [
+        ("Dropout", {"rate": 1.0}, ["rate", 1.0]), ("Dropout", {"rate": -0.1}, ["rate", -0.1]),
+        ("Dropout", {"scale_at_train": 2}, ["scale_at_train", 2]), ("LRN", {"size": 4}, ["size", 4]),
+        ("LRN", {"beta": float("nan")}, ["beta", float("nan")]), ("LRN", {"groups": 0}, ["groups", 0]),
+        ("MaxPool2d", {"size": 0, "stride": 1}, ["size", 0]), ("MaxPool2d", {"size": 2, "stride": -1}, ["stride", -1]),
+        ("MaxPool2d", {"size": 2, "stride": 1, "padding": 2}, ["padding", 2]),
+    ],
+)  # fmt: skip
+def test_options_that_no_input_fits(kind, options, shown):
+    """They are refused when the layer is made, as its operation says it."""
+    with pytest.raises(ValueError, match=says(*shown, start=f"{kind.lower()}: ")):
+        getattr(layers, kind)(**options)
 
 
 # Networks.

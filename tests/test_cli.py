@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
+import alexnet_np as anp
 from alexnet_np.cli import main
 
 
@@ -130,6 +132,48 @@ def test_gradcheck_of_operations() -> None:
     assert "11 checked, 0 wrong" in run("gradcheck", "lrn", "--backend", "cpu_numpy", "--dtype", "float32")
     assert "cannot check 'lrm': give 'all', an operation (conv2d, " in run("gradcheck", "lrm", code=2)
     assert "unknown backend 'fast'" in run("gradcheck", "lrn", "--backend", "fast", code=2)
+
+
+@pytest.mark.parametrize("module", ["alexnet_np", "alexnet_np.cli"])
+def test_version(module: str) -> None:
+    """One version, everywhere; both names of the program are the same."""
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"alexnet-np {anp.__version__}\n" and version("alexnet-np") == anp.__version__
+
+
+def test_train_is_imported_when_it_is_touched() -> None:
+    code = (
+        "import sys, alexnet_np as anp; assert 'alexnet_np.train' not in sys.modules\n"
+        "assert anp.train.Recipe().variant == 'mini' and anp.train is sys.modules['alexnet_np.train']\n"
+        "assert not hasattr(anp, 'trains')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+NUMBERS = [
+    *(["predict", "x.png", "--checkpoint", "x", flag, value] for flag in ("--top", "--batch") for value in ("-1", "0")),
+    ["evaluate", "--checkpoint", "x", "--batch", "-5"],
+    ["data", "resize", "x", "y", "--threads", "0"],
+    ["gradcheck", "relu", "--elements", "0"],
+    ["gradcheck", "relu", "--seed", "-1"],
+    ["study", "--summary", "--terms", "-1"],
+    ["study", "--summary", "--seed", "-1"],
+    ["emulate", "x.cu", "kernel", "--grid", "2", "0"],
+    ["emulate", "x.cu", "kernel", "--block", "-32"],
+    ["demo", "--seed", "-1"],
+]
+
+
+@pytest.mark.parametrize("arguments", NUMBERS, ids=" ".join)
+def test_numbers_are_refused_where_they_are_given(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is read or done: no file that is named here exists."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    name, least = arguments[-2 - ("--grid" in arguments)].lstrip("-"), int("--seed" not in arguments)
+    assert capsys.readouterr().err == f"alexnet-np: {name} must be at least {least}, got {arguments[-1]}\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -98,6 +98,12 @@ def test_a_bad_file_takes_nothing_from_the_others(run: Run, photos: Path, tmp_pa
             assert_close(prediction.top, expected(run, path))
 
 
+def test_numbers_below_one_are_refused_at_once(run: Run) -> None:
+    for wrong in ({"top": -1}, {"top": 0}, {"batch": -5}):
+        with pytest.raises(ValueError, match="top and batch must be at least 1"):
+            predict(run.model, run.pixels, CLASSES, [], **wrong)  # type: ignore[arg-type]
+
+
 def test_fewer_classes_than_five(photos: Path) -> None:
     model = anp.alexnet("mini", 2, seed=1)
     pixels = Pixels(np.full((3, 32, 32), 128, np.float32), 1 / 70)

@@ -45,8 +45,11 @@ def predict(
     """A prediction for each image file, in order; one that cannot be read takes nothing from the others.
 
     Images are decoded in `threads` threads ahead, and `batch` crops go through the network at a time. Raises ValueError
-    where an output is not finite, and for ten crops of a network whose images are stored no larger than it takes them.
+    at once for a `top` or `batch` below 1, and where an output is not finite, and for ten crops of a network whose
+    images are stored no larger than it takes them.
     """
+    if top < 1 or batch < 1:
+        raise ValueError(f"top and batch must be at least 1, got {top} and {batch}")
     names, size = list(names), max(1, batch // crops)
     channels, height, width = pixels.mean.shape
     run = Outputs(model, crops * size, len(names) // size)
@@ -64,15 +67,18 @@ def predict(
         pictures = [image for _, image, _ in found if image is not None]
         return found, crop(pixels, np.stack(pictures), crops) if pictures else None
 
-    for (found, x), _ in prefetch(prepare, range(0, len(names), size), threads):
-        rows = iter(() if x is None else np.exp(log_probabilities(run, x)))
-        for name, image, error in found:
-            if image is None:
-                yield Prediction(name, [], error)
-            else:
-                p = next(rows)
-                best = np.argsort(-p, kind="stable")[:top]
-                yield Prediction(name, [(classes[k], float(p[k])) for k in best])
+    def predictions() -> Iterator[Prediction]:
+        for (found, x), _ in prefetch(prepare, range(0, len(names), size), threads):
+            rows = iter(() if x is None else np.exp(log_probabilities(run, x)))
+            for name, image, error in found:
+                if image is None:
+                    yield Prediction(name, [], error)
+                else:
+                    p = next(rows)
+                    best = np.argsort(-p, kind="stable")[:top]
+                    yield Prediction(name, [(classes[k], float(p[k])) for k in best])
+
+    return predictions()
 
 
 def image_files(arguments: Iterable[str], lines: Iterable[str] = ()) -> list[str]:
