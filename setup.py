@@ -40,6 +40,7 @@ setup(
         "scipy>=1.11",
         "threadpoolctl>=3.5",
         "tyro>=0.9",
+        "typeguard>=4.1",
         "pooch>=1.8",
         "filelock>=3.16",
     ],

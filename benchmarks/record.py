@@ -1,12 +1,14 @@
 """The record of a benchmark: rows of samples, in JSON. Tables, plots and comparisons are made from it alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from alexnet_np.operation import Cost
 from alexnet_np.whole_files import replace_text
@@ -14,6 +16,8 @@ from alexnet_np.whole_files import replace_text
 from .roofs import LARGEST, Roofs
 
 FORMAT = 1
+# What reading something else ends in.
+WRONG = KeyError, TypeError, AttributeError, TypeCheckError, RecursionError, ValueError
 
 
 @dataclass
@@ -161,20 +165,37 @@ def read(path: Path) -> Record:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         if plain["format"] != FORMAT:
-            raise ValueError(f"{path} has format {plain['format']}, expected {FORMAT}")
+            raise ValueError(f"its format is {str(plain['format'])[:20]}, expected {FORMAT}")
         rows = [
-            Row(
+            _made(
+                Row,
                 **{
                     **row,
-                    "roofs": Roofs(**row["roofs"]),
-                    "measured": {name: Measured(**m) for name, m in row["measured"].items()},
-                }
+                    "roofs": _made(Roofs, **row["roofs"]),
+                    "measured": {name: _made(Measured, **m) for name, m in row["measured"].items()},
+                },
             )
             for row in plain["rows"]
         ]
-        return Record(plain["about"], plain["threads"], rows)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no benchmark record: {type(error).__name__}: {error}") from None
+        return _made(Record, about=plain["about"], threads=plain["threads"], rows=rows)
+    except WRONG as error:
+        told = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} is no benchmark record: {type(error).__name__}: {told}") from None
+
+
+def _made(kind: Callable[..., Any], /, **fields: Any) -> Any:
+    """One of a record's classes. Raises TypeCheckError for a field of another type, ValueError for numbers that no
+    measurement has."""
+    for name, hint in get_type_hints(kind).items():
+        if name in fields:
+            check_type(fields[name], hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+    for name in {*fields} & {"seconds", "gemm", "copy"}:
+        if not (fields[name] and all(0 < value < inf for value in fields[name])):
+            raise ValueError(f"{name} are not all positive numbers")
+    for name, least in {"flops": 0, "bytes": 0, "batch": 1, "threads": 1}.items():
+        if not least <= fields.get(name, least) < 2**63:
+            raise ValueError(f"{name} is {str(fields[name])[:20]}")
+    return kind(**fields)
 
 
 def _rounded(value: Any) -> Any:

@@ -106,8 +106,14 @@ def _claim(target: Path, how: dict[str, int]) -> None:
     """Note in the target how it is made. Raises ValueError where it was made otherwise, or holds something else."""
     about = target / ABOUT
     if about.is_file():
-        if (before := json.loads(about.read_text())) != how:
-            raise ValueError(f"{target} was made with {before}, not {how}; choose another folder")
+        try:
+            before = json.loads(about.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            raise ValueError(
+                f"{about} is damaged, so how {target} was made is unknown; choose another folder"
+            ) from None
+        if before != how:
+            raise ValueError(f"{target} was made with {str(before)[:80]}, not {how}; choose another folder")
         return
     cut_off = _partial(about)  # of a copy that was stopped at its very beginning
     if target.exists() and (not target.is_dir() or any(path != cut_off for path in target.iterdir())):

@@ -195,7 +195,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise ValueError(f"{path} is a safetensors file, but not a checkpoint of ours ({FORMAT}; it has {form})")
     try:
         return tensors, json.loads(texts["run"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} holds no run of ours: {error}") from None
 
 

@@ -19,14 +19,18 @@ def read(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         raise ValueError(f"there is no record {path}")
-    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no record: {error}") from None
     lines.pop()  # what follows the last newline: nothing, or the start of a line
     records: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            step = record["step"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            if type(step := record["step"]) is not int:
+                raise TypeError(f"its step is {str(step)[:20]}")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path}, line {number} is no line of a record: {error}") from None
         records = records if step > next(reversed(records), 0) else {s: r for s, r in records.items() if s < step}
         records[step] = record

@@ -14,6 +14,7 @@ from .recipe import Recipe
 from .typed import typed
 
 FOLDER = Path(__file__).parent / "recipes"
+LONGEST = 50_000  # bytes of a recipe, which has a fiftieth; a key of 100,000 parts takes all memory
 
 
 def names() -> list[str]:
@@ -33,8 +34,13 @@ def find(name: str) -> Recipe:
 def read(path: Path) -> Recipe:
     """The recipe in a file. Raises ValueError, with the file's name, for what is no TOML or no recipe."""
     try:
+        if path.stat().st_size > LONGEST:
+            raise ValueError(f"it has more than {LONGEST:,} bytes")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of TOML, of UTF-8, or a whole number of more digits than Python reads
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # of TOML, of UTF-8, or a whole number of more digits than Python reads
         raise ValueError(f"{path} is not TOML: {error}") from None
     try:
         return from_dict({"name": path.stem, **content})

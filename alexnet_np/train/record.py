@@ -45,7 +45,7 @@ class Record:
             try:
                 if json.loads(line)["step"] <= after:
                     kept.append(line + "\n")
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 if number < len(lines):
                     raise ValueError(f"{self.path}, line {number}, is no step of a run; move the file away") from None
         replace_text(self.path, "".join(kept))
