@@ -14,7 +14,10 @@ def _find_cpu() -> Callable[[], int] | None:
     """The C library's sched_getcpu; None on a system that has no such function or fixes no thread to CPUs."""
     if not hasattr(os, "sched_setaffinity"):
         return None
-    return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
+    try:
+        return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
+    except (OSError, TypeError):  # the system does not show a process's own functions
+        return None
 
 
 _current_cpu = _find_cpu()

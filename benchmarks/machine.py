@@ -25,7 +25,7 @@ def describe() -> dict[str, Any]:
         "isa": next((name for name in VECTORS if name in flags), platform.machine()),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "last_level_cache": last_level_cache(),
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory": _memory(),
         "system": platform.platform(),
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
@@ -35,10 +35,19 @@ def describe() -> dict[str, Any]:
     }
 
 
+def _memory() -> int | None:
+    """Bytes of memory; None on a system that does not tell."""
+    names = "SC_PAGE_SIZE", "SC_PHYS_PAGES"
+    if not set(names) <= set(getattr(os, "sysconf_names", ())):
+        return None
+    page, pages = map(os.sysconf, names)
+    return page * pages
+
+
 def _cpuinfo() -> dict[str, str]:
     """The first processor of /proc/cpuinfo; nothing where there is no such file."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if path.exists() else []
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 

@@ -29,14 +29,17 @@ def peak() -> int:
 
 
 def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024
 
 
 def give_back() -> None:
     """Return what was freed to the system, so that it is not taken again unseen. Only glibc has to be told."""
     gc.collect()
-    libc = ctypes.CDLL(None)
+    try:
+        libc = ctypes.CDLL(None)
+    except (OSError, TypeError):  # the system does not show a process's own functions, and has another C library
+        return
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
 

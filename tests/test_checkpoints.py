@@ -1,7 +1,6 @@
 """Checkpoints: what they hold, which stay, and what becomes of damaged ones, full disks and wrong ones."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -201,6 +200,7 @@ def test_other_files(run: Run, tmp_path: Path) -> None:
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
     """No file can grow beyond `size` bytes."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # else the signal ends the process
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
