@@ -30,7 +30,7 @@ def take_any_text() -> None:
         try:
             stream.reconfigure(errors=how)
         except OSError:  # it was a file, of which Python asks the position, and its descriptor is a pipe by now
-            renewed = os.fdopen(stream.fileno(), "w", encoding=stream.encoding, errors=how, closefd=False)
+            renewed = os.fdopen(stream.fileno(), "w", 1, encoding=stream.encoding, errors=how, closefd=False)
             setattr(sys, name, renewed)
     if isinstance(sys.stdin, io.TextIOWrapper) and os.name == "posix":  # where names are bytes
         sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
