@@ -94,22 +94,22 @@ class _Name:
         return self._made(*arguments)
 
 
-def _array(kind: Any, shape: Any, code: Any) -> _Bytes:
-    if not (type(kind) is _Name and shape == (0,) and code in ("b", b"b")):
+def _array(*given: Any) -> _Bytes:
+    if len(given) != 3 or type(given[0]) is not _Name or given[1:] not in (((0,), "b"), ((0,), b"b")):
         raise pickle.UnpicklingError("it makes an array as NumPy does not write one")
     return _Bytes()
 
 
-def _dtype(code: Any, align: Any, copy: Any) -> _Byte:
-    if code not in ("u1", b"u1"):
+def _dtype(*given: Any) -> _Byte:
+    if given[:1] not in (("u1",), (b"u1",)):
         raise pickle.UnpicklingError("it has an array that is not of bytes")
     return _Byte()
 
 
-def _encoded(text: Any, encoding: Any) -> bytes:
-    if type(text) is not str or encoding not in ("latin1", b"latin1"):
+def _encoded(*given: Any) -> bytes:
+    if type(given[0]) is not str or given[1:] not in (("latin1",), (b"latin1",)):
         raise pickle.UnpicklingError("it encodes something as NumPy does not write it")
-    return text.encode("latin1")
+    return given[0].encode("latin1")
 
 
 def _ndarray(*_: Any) -> None:
