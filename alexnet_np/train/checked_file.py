@@ -55,13 +55,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
                 texts["header"] = ZERO if _sealed(path) else "another"
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         sums = json.loads(texts.pop("crc32", "{}"))
-    except (
-        SafetensorError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:  # the last two: a dtype NumPy lacks
+    except (SafetensorError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        # The last two come of a dtype that NumPy lacks.
         raise Damaged(f"{path} is damaged, or no safetensors file: {error}") from None
     found = _checksums(tensors, texts)
     wrong = found.keys() ^ sums.keys() if isinstance(sums, dict) else {"crc32"}
