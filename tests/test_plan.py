@@ -1,5 +1,6 @@
 """Planned training steps are the same as eager ones: every variant, every rule, any batch, any number of threads."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -179,3 +180,23 @@ def test_predictions_and_steps_leave_each_other_alone() -> None:
     for one, other in zip(train(True), train(False), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-14)
     assert twins.plan.predict(x).shape == (5, CLASSES) and labels.max() < CLASSES
+
+
+def test_threads_that_share_a_plan_take_turns() -> None:
+    """As in a web server: each gets what belongs to its own images."""
+    model, random = variant("mini"), np.random.default_rng(5)
+    assert model.input_shape
+    xs = random.standard_normal((4, 3, *model.input_shape))
+    plan = anp.Plan(model, xs[0].shape)
+    expected, found = [plan.predict(x) for x in xs], [[] for _ in xs]
+
+    def ask(number: int) -> None:
+        found[number] += [plan.predict(xs[number]) for _ in range(50)]
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(xs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, many in zip(expected, found, strict=True):
+        assert len(many) == 50 and all(np.array_equal(one, each) for each in many)

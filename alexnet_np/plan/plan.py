@@ -1,7 +1,10 @@
 """Plan: a network's whole step for one shape of batch, laid out once and then run without allocating."""
 
+from collections import defaultdict
 from contextvars import copy_context
 from math import isfinite
+from os import getpid
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -37,7 +40,7 @@ class Plan:
     there first: the layers' arrays are then views of one array on the device (plan/home.py). In bfloat16 a weight that
     was changed by hand is read once `model.home.refresh()` was called; steps and `load_state_dict` see to it.
 
-    Memory is taken when it is first needed: `memory` tells beforehand how much.
+    Memory is taken when it is first needed: `memory` tells beforehand how much. Threads that share a plan take turns.
     Raises ValueError or TypeError where the shape does not fit the network, NoKernel where the backend that is asked
     for cannot run here.
     """
@@ -79,6 +82,8 @@ class Plan:
             where = "for gpu_cuda and emu_cuda" if self.precision == "bfloat16" else f"not that of {dtype} parameters"
             raise ValueError(f"precision {self.precision!r} is {where}")
         self._made: dict[bool, Any] = {}
+        # By the process: in the child of a fork nobody would end the turn that a thread of the parent has.
+        self._turns: defaultdict[int, RLock] = defaultdict(RLock)
         self._chosen = copy_context()  # what `use()` says now, for when a schedule is made
 
     def step(
@@ -92,7 +97,6 @@ class Plan:
         before any update.
         """
         x = self._checked(x)
-        schedule = self._schedule(True)
         for each in (labels, *([ahead[1]] if ahead else [])):
             if not isinstance(each, np.ndarray) or each.shape != self.shape[:1] or each.dtype.kind not in "iu":
                 raise ValueError(f"labels must be {self.shape[0]} integers, got {_told(each)}")
@@ -100,13 +104,13 @@ class Plan:
         ahead = (self._checked(ahead[0]), native(ahead[1])) if ahead else None
         lr = self.recipe.lr if lr is None else lr
         checks.number("lr", lr, 0)
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at instead
-            loss: float = schedule.step(x, labels, lr, ahead)
+        with self._turns[getpid()], np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at instead
+            loss: float = self._schedule(True).step(x, labels, lr, ahead)
             if not isfinite(loss):
                 from ..train.finite import NotFinite, where_it_began
 
                 raise NotFinite(self._chosen.copy().run(where_it_began, self.model, x, loss))
-        self.model.iteration += 1
+            self.model.iteration += 1
         return loss
 
     def predict(self, x: Array, *, logits: bool = False) -> Array:
@@ -116,7 +120,8 @@ class Plan:
         Raises ValueError or TypeError for an array of another shape or dtype.
         """
         x = self._checked(x)
-        return self._schedule(False).predict(x, logits)
+        with self._turns[getpid()]:
+            return self._schedule(False).predict(x, logits)
 
     @property
     def memory(self) -> int:
