@@ -151,15 +151,7 @@ def fit_visibly(
             pace = f"loss {report.loss:.4f}  {report.images_per_second:,.0f} images/s"
             progress.update(task, completed=report.step, total=report.steps, pace=pace)
             if report.scores:
-                say(
-                    f"epoch {report.epoch + 1:>3}: {describe(report.scores)}; "
-                    f"{report.images_per_second:,.0f} images/s, {report.waiting:.0%} of the time waiting for data, "
-                    f"{(time.perf_counter() - began) / 60:.1f} min"
-                )
-                if skipped := {**split.train.skipped, **split.test.skipped}:
-                    name, reason = next(iter(skipped.items()))
-                    first = reason if name in reason else f"{name}: {reason}"
-                    say(f"  {len(skipped)} images skipped so far; the first: {shown(first)}")
+                _say_epoch(report, split, time.perf_counter() - began)
                 draw()
 
         with profile(run.model, run.sgd) if profile_file else nullcontext() as timeline:
@@ -168,6 +160,20 @@ def fit_visibly(
         if finished and not drawn:  # what was resumed was done, but for this
             draw()
         return finished
+
+
+def _say_epoch(report: Report, split: data.Split, seconds: float) -> None:
+    """How good the network is after an epoch, and which images were left out so far."""
+    assert report.scores
+    say(
+        f"epoch {report.epoch + 1:>3}: {describe(report.scores)}; "
+        f"{report.images_per_second:,.0f} images/s, {report.waiting:.0%} of the time waiting for data, "
+        f"{seconds / 60:.1f} min"
+    )
+    if skipped := {**split.train.skipped, **split.test.skipped}:
+        name, reason = next(iter(skipped.items()))
+        first = reason if name in reason else f"{name}: {reason}"
+        say(f"  {len(skipped)} images skipped so far; the first: {shown(first)}")
 
 
 def resize_visibly(
