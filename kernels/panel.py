@@ -20,13 +20,13 @@ from numba.extending import intrinsic
 
 from .compiled import jit
 from .static import StaticType
-from .vector import INT, REGISTER_BYTES, Vectors, each, integer, unrolled
+from .vector import INT, REGISTERS, Vectors, each, integer, unrolled
 
 Ask = Callable[[Any], None]  # writes the code that asks for memory in a step
 ROWS = 6  # of C in registers
 AT_ONCE = 4  # terms in a round of the loop over k, where all ROWS are there
 LINE = 64  # bytes that a cache loads at once
-WIDTH = 4 if REGISTER_BYTES == 64 else 2  # vectors in a row of them, a panel: AVX-512 has 32 registers, others 16
+WIDTH = 4 if REGISTERS == 32 else 2  # vectors in a row of them, a panel
 # Terms that are summed in registers before they are added to C. Sums of sums: in one chain the rounding of 384 terms
 # would be most of the error of a Winograd tile. And a piece of a panel fits the first cache.
 PIECE = 128

@@ -44,6 +44,8 @@ def _register_bytes() -> int:
 
 
 REGISTER_BYTES = _register_bytes()
+# How many vector registers there are: AVX-512 and 64-bit ARM have 32, other x86-64 has 16.
+REGISTERS = 32 if REGISTER_BYTES == 64 or llvm.get_process_triple().startswith(("aarch64", "arm64")) else 16
 
 
 def lanes(dtype: Any, *channels: int) -> int:

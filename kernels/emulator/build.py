@@ -96,7 +96,7 @@ def _run(arguments: Sequence[str], file: Path) -> str:
         raise FileNotFoundError("g++ is not installed: the emulator compiles kernels with it") from None
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-        raise BuildError(f"{file.name} does not compile: " + "\n".join(errors[:5]))
+        raise BuildError(f"{file.name} does not compile: {'; '.join(errors[:5])}")
     return done.stdout
 
 
