@@ -34,7 +34,7 @@ setup(
         "safetensors>=0.5",
         "pillow>=11",
         "matplotlib>=3.9",
-        "rich>=13",
+        "rich>=14.3",
         "jinja2>=3.1",
         # Whose BLAS compiled kernels call.
         "scipy>=1.11",
@@ -45,9 +45,9 @@ setup(
         "filelock>=3.16",
     ],
     extras_require={
-        "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30", "ml_dtypes>=0.5"],
+        "cuda12": ["cupy-cuda12x[ctk]>=14.2", "numba-cuda[cu12]>=0.30.4", "ml_dtypes>=0.5"],
         # 13.0 is the toolkit of driver 580; [ctk] alone would take the newest 13.x.
-        "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30", "cuda-toolkit==13.0.*", "ml_dtypes>=0.5"],
+        "cuda13": ["cupy-cuda13x[ctk]>=14.2", "numba-cuda[cu13]>=0.30.4", "cuda-toolkit==13.0.*", "ml_dtypes>=0.5"],
         # A faster JPEG decoder, with the same pixels; and SciPy, to read meta.mat of the ILSVRC devkit.
         "jpeg": ["simplejpeg>=1.8"],
         "ilsvrc": ["scipy>=1.11"],
@@ -68,7 +68,7 @@ setup(
             # bfloat16, for the emulator too.
             "ml_dtypes>=0.5",
             # Its compilers make machine code for GPUs that are not there.
-            "numba-cuda[cu13]>=0.30",
+            "numba-cuda[cu13]>=0.30.4",
         ],
     },
     entry_points={"console_scripts": ["alexnet-np = alexnet_np.cli:main"]},
