@@ -152,7 +152,7 @@ def load(family: Family, altered: str = "", text: str = "") -> dict[str, Rung]:
 @contextmanager
 def _not_compiled() -> Iterator[None]:
     """Where the file that compiles kernels is loaded, it leaves functions as they are for the length of the block."""
-    compiled = sys.modules.get("alexnet_np.kernels.compiled")
+    compiled: Any = sys.modules.get("alexnet_np.kernels.compiled")
     jit = compiled and compiled.jit
     try:
         if compiled:

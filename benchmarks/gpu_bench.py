@@ -75,8 +75,8 @@ def measure(
                     add(row)
     say(f"wrote {path}")
     for precision in precisions:  # each has roofs of its own
-        part = Record(record.about, 0, [row for row in record.rows if row.precision == precision])
-        for picture in plots.draw(part, path.with_stem(f"{path.stem}-{precision}")):
+        own = Record(record.about, 0, [row for row in record.rows if row.precision == precision])
+        for picture in plots.draw(own, path.with_stem(f"{path.stem}-{precision}")):
             say(f"wrote {picture}")
     return record
 

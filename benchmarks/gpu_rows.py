@@ -49,7 +49,8 @@ def network_row(kind: str, variant: str, batch: int, precision: str, clock: Any,
         else:
             plan.predict(x)
     schedule = plan._schedule(training)
-    timed, absent = {backend: _graph(schedule, clock)}, {}
+    timed = {backend: _graph(schedule, clock)}
+    absent: dict[str, str] = {}
     if peers:
         made, absent = _peers(variant, plan.model, x, labels if training else None, precision)
         timed |= made
@@ -60,7 +61,7 @@ def network_row(kind: str, variant: str, batch: int, precision: str, clock: Any,
     least = sum(roofs.seconds(cost_of_call(call)) for call in calls)
     measured = {name: Measured(seconds[name], peer=name != backend) for name in timed}
     measured["its calls one by one"] = Measured([alone])
-    about = {"chosen": backend, "absent": absent, "precision": precision, "least": least}
+    about: dict[str, Any] = {"chosen": backend, "absent": absent, "precision": precision, "least": least}
     return Row(kind, variant, batch, *cost, measured, roofs, **about)
 
 
@@ -68,7 +69,7 @@ def _graph(schedule: Any, clock: Any) -> Timed:
     if clock.device == "cpu":
         return clock.of(schedule.tape.run)  # type: ignore[no-any-return]
     runner = schedule.runner
-    return lambda: clock.events(lambda: runner.graph.launch(runner.kernels), runner.kernels)  # type: ignore[no-any-return]
+    return lambda: clock.events(lambda: runner.graph.launch(runner.kernels), runner.kernels)
 
 
 def _peers(

@@ -63,7 +63,8 @@ def loss_of(model: Sequential, x: Array, labels: Array, train: bool) -> float:
 def training_row(variant: str, batch: int, *, seconds: float, rounds: int | None, peers: bool = True) -> Row:
     """Forward, backward and update: the time of each, and the loss of the first and of the last step checked."""
     x, labels = images(variant, batch)
-    contenders, absent = {"planned": _planned_step(variant, x, labels), "eager": _eager_step(variant, x, labels)}, {}
+    contenders = {"planned": _planned_step(variant, x, labels), "eager": _eager_step(variant, x, labels)}
+    absent: dict[str, str] = {}
     cost, model = cost_of(variant, batch, training=True), alexnet(variant)
     if peers:
         made, missing = _torch("training", variant, model, x, labels, LEARNING_RATE)
@@ -82,7 +83,8 @@ def inference_row(variant: str, batch: int, *, seconds: float, rounds: int | Non
     x, _ = images(variant, batch)
     model = alexnet(variant)
     expected = reference(variant, model, model.state_dict(), 0).forward(x.astype(np.float64))
-    plan, absent = anp.Plan(model, x.shape), {}
+    plan = anp.Plan(model, x.shape)
+    absent: dict[str, str] = {}
     contenders = {
         "planned": _predicts(lambda: plan.predict(x), expected),
         "eager": _predicts(lambda: model.forward(x), expected),

@@ -30,7 +30,7 @@ class Timing(NamedTuple):
 def calls(model: Sequential, batch: int, seed: int = 0) -> Iterator[tuple[str, Op, tuple[Any, ...], dict[str, Any]]]:
     """(layer, operation, arrays, keywords) of every forward and backward call of a step, on random activations."""
     random = np.random.default_rng(seed)
-    shape = model.input_shape or ()
+    shape: tuple[int, ...] = model.input_shape or ()
     for name, layer in model.items():
         if isinstance(layer, Flatten):
             shape = (int(np.prod(shape)),)

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -83,7 +85,7 @@ def ladder(results: Path = RESULTS) -> str:
 
 # What a GPU has to show, with the first bar: the rows of the table, and which rows of a record fill them.
 NOT_YET = "not yet measured on hardware"
-STEPS = (
+STEPS: tuple[tuple[str, str, str, Callable[[Row, Measured], str]], ...] = (
     ("training step, bfloat16, share of its roof", "55 %", "bfloat16", lambda row, ours: f"{row.share(ours):.0%}"),
     ("the same, beside PyTorch at its best", "1.0 ×", "bfloat16", lambda row, ours: times(row, ours)),
     (
@@ -116,8 +118,8 @@ def gpu(results: Path = RESULTS) -> str:
     lines.append(f"| one image, bfloat16 | 100 µs | {'; '.join(cells) or NOT_YET} |")
     bound = [row for row in rows if row.kind == "operation" and any(name in row.op for name in BOUND)]
     shares = [row.share(row.measured[row.chosen]) for row in bound]
-    cell = f"{min(shares):.0%} … {max(shares):.0%}" if shares else NOT_YET
-    lines.append(f"| pooling, LRN, loss, update: share of copy bandwidth | 80 % | {cell} |")
+    least_most = f"{min(shares):.0%} … {max(shares):.0%}" if shares else NOT_YET
+    lines.append(f"| pooling, LRN, loss, update: share of copy bandwidth | 80 % | {least_most} |")
     return "\n".join(lines)
 
 
@@ -160,13 +162,12 @@ def images(row: Row, measured: Measured) -> str:
 def fill(text: str) -> str:
     """The README with the lines between the markers replaced."""
     for name, table in (("variants", variants()), ("speed", speed()), ("ladder", ladder()), ("gpu", gpu())):
-        text = re.sub(
-            rf"(<!-- {name}:.*?-->\n).*?(<!-- end -->)",
-            lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}",
-            text,
-            flags=re.DOTALL,
-        )
+        text = re.sub(rf"(<!-- {name}:.*?-->\n).*?(<!-- end -->)", partial(_between, table), text, flags=re.DOTALL)
     return text
+
+
+def _between(table: str, markers: re.Match[str]) -> str:
+    return f"{markers[1]}\n{table}\n\n{markers[2]}"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
@@ -16,6 +16,7 @@ from alexnet_np.whole_files import replace_text
 from .roofs import LARGEST, Roofs
 
 FORMAT = 1
+Made = TypeVar("Made")
 # What reading something else ends in.
 WRONG = KeyError, TypeError, AttributeError, TypeCheckError, RecursionError, ValueError
 
@@ -183,7 +184,7 @@ def read(path: Path) -> Record:
         raise ValueError(f"{path} is no benchmark record: {type(error).__name__}: {told}") from None
 
 
-def _made(kind: Callable[..., Any], /, **fields: Any) -> Any:
+def _made(kind: Callable[..., Made], /, **fields: Any) -> Made:
     """One of a record's classes. Raises TypeCheckError for a field of another type, ValueError for numbers that no
     measurement has."""
     for name, hint in get_type_hints(kind).items():

@@ -37,7 +37,8 @@ def off_by(got: dict[str, Array], expected: dict[str, Array]) -> tuple[float, st
 
     Integers must be equal: an index that differs counts as an infinite error.
     """
-    worst, wrong = 0.0, []
+    worst = 0.0
+    wrong: list[str] = []
     for name, array in got.items():
         true = np.asarray(expected[name])
         if array.shape != true.shape:

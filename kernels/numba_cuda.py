@@ -17,7 +17,7 @@ vars(np).setdefault("row_stack", np.vstack)  # numba-cuda 0.30 looks for it; Num
 with contextlib.suppress(ImportError):
     import_module("_numba_cuda_redirector")  # what its .pth file does, where the package lies off the usual folders
 
-from numba import cuda  # noqa: E402 (after what it needs)
+from numba import cuda as cuda  # noqa: E402 (after what it needs; from here all have it)
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 if SIMULATED:

@@ -5,7 +5,8 @@ would be copied and every comparison would agree. Only weights are taken over, a
 """
 
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,26 +14,29 @@ from torch import nn
 from torch.nn import functional
 
 import alexnet_np as anp
+from alexnet_np.network import Sequential
+
+Named = list[tuple[str, nn.Module]]
 
 
 class BeyondTheEdge(nn.Conv2d):
     """conv1 of the paper: one more window starts inside the 224 pixels and sees three zeros right and below."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(functional.pad(x, (0, 3, 0, 3)))
 
 
 class Norm(nn.LocalResponseNorm):
     """PyTorch's LRN (it divides alpha by its size of 5), apart in each tower."""
 
-    def __init__(self, alpha, k, towers=1):
+    def __init__(self, alpha: float, k: float, towers: int = 1) -> None:
         super().__init__(5, alpha, 0.75, k)
         self.towers = towers
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([super(Norm, self).forward(tower) for tower in x.chunk(self.towers, 1)], 1)
 
-    def scale(self, x):
+    def scale(self, x: torch.Tensor) -> torch.Tensor:
         """What is raised to the power, which PyTorch does not return."""
         squares = [functional.pad(t.square(), (0, 0, 0, 0, 2, 2)).unfold(1, 5, 1) for t in x.chunk(self.towers, 1)]
         return self.k + self.alpha / self.size * torch.cat(squares, 1).sum(-1)
@@ -41,11 +45,11 @@ class Norm(nn.LocalResponseNorm):
 class Masked(nn.Module):
     """Dropout of the very elements that `ours`, a layer of our network, drops at its present iteration."""
 
-    def __init__(self, ours, rate, scale_at_train):
+    def __init__(self, ours: Any, rate: float, scale_at_train: bool) -> None:
         super().__init__()
         self.ours, self.rate, self.scale_at_train = ours, rate, scale_at_train
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         kept = 1 - self.rate
         if not self.training:
             return x if self.scale_at_train else kept * x
@@ -57,35 +61,41 @@ class Masked(nn.Module):
 class Drawn(nn.Dropout):
     """Dropout with a mask that PyTorch draws. The paper's halves at test time what it does not double in training."""
 
-    def __init__(self, ours, rate, scale_at_train):
+    def __init__(self, ours: Any, rate: float, scale_at_train: bool) -> None:
         super().__init__(rate)
         self.scale_at_train = scale_at_train
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.scale_at_train:
             return super().forward(x)
         x = x * (1 - self.p)
         return super().forward(x) if self.training else x
 
 
-def pool():
+def pool() -> nn.Module:
     return nn.MaxPool2d(3, 2)
 
 
-def shrink(number, norm, norm_first=True):
+def shrink(number: int, norm: nn.Module, norm_first: bool = True) -> Named:
     """norm1 and pool1, or the other way round."""
     both = [(f"norm{number}", norm), (f"pool{number}", pool())]
     return both if norm_first else both[::-1]
 
 
-def tail(relu_convolutions):
+def tail(relu_convolutions: Sequence[nn.Module]) -> Named:
     """conv3 … conv5 with a ReLU after each, and the last pool."""
     convolutions = zip((3, 4, 5), relu_convolutions, strict=True)
     named = [pair for i, conv in convolutions for pair in ((f"conv{i}", conv), (f"relu{i}", nn.ReLU()))]
     return [*named, ("pool5", pool())]
 
 
-def paper(conv1=BeyondTheEdge, alpha=5 * 1e-4, k=2.0, towers=2, norm_first=True):
+def paper(
+    conv1: type[nn.Conv2d] = BeyondTheEdge,
+    alpha: float = 5 * 1e-4,
+    k: float = 2.0,
+    towers: int = 2,
+    norm_first: bool = True,
+) -> Named:
     """The paper's text: LRN with k=2, alpha not divided by 5, and inside a tower; conv2, 4, 5 see their own tower."""
     return [
         ("conv1", conv1(3, 96, 11, 4)), ("relu1", nn.ReLU()), *shrink(1, Norm(alpha, k, towers), norm_first),
@@ -97,12 +107,12 @@ def paper(conv1=BeyondTheEdge, alpha=5 * 1e-4, k=2.0, towers=2, norm_first=True)
     ]  # fmt: skip
 
 
-def caffe(norm_first=True):
+def caffe(norm_first: bool = True) -> Named:
     """Caffe's two: 227 pixels without padding, k=1, alpha divided by 5, over all channels; two towers as the paper."""
     return paper(nn.Conv2d, alpha=1e-4, k=1.0, towers=1, norm_first=norm_first)
 
 
-def torchvision():
+def torchvision() -> Named:
     return [
         ("conv1", nn.Conv2d(3, 64, 11, 4, 2)), ("relu1", nn.ReLU()), ("pool1", pool()),
         ("conv2", nn.Conv2d(64, 192, 5, 1, 2)), ("relu2", nn.ReLU()), ("pool2", pool()),
@@ -110,7 +120,7 @@ def torchvision():
     ]  # fmt: skip
 
 
-def wide(padding):
+def wide(padding: int) -> Named:
     """The paper's widths with neither towers nor LRN: `torch` pads from conv2 on, `keras` nowhere."""
     return [
         ("conv1", nn.Conv2d(3, 96, 11, 4)), ("relu1", nn.ReLU()), ("pool1", pool()),
@@ -119,7 +129,7 @@ def wide(padding):
     ]  # fmt: skip
 
 
-def small(channels, first, second, towers, third):
+def small(channels: int, first: int, second: int, towers: int, third: nn.Module) -> Named:
     """cifar and fashion: alpha 0.05 undivided, k=1; fashion has two towers from conv2 to norm2."""
     return [
         ("conv1", nn.Conv2d(channels, first, 5, 1, 2)), ("relu1", nn.ReLU()), *shrink(1, Norm(5 * 0.05, 1.0)),
@@ -129,7 +139,7 @@ def small(channels, first, second, towers, third):
     ]  # fmt: skip
 
 
-def mini():
+def mini() -> Named:
     return [
         ("conv1", nn.Conv2d(3, 24, 7, 2, 3)), ("relu1", nn.ReLU()), *shrink(1, Norm(5 * 0.05, 1.0, 2)),
         ("conv2", nn.Conv2d(24, 32, 3, 1, 1, groups=2)), ("relu2", nn.ReLU()), *shrink(2, Norm(5 * 0.05, 1.0, 2)),
@@ -140,7 +150,7 @@ def mini():
 class Facts(NamedTuple):
     """Convolutional part, width of the two hidden layers (0: there are none), dropout, and the images' deviation."""
 
-    trunk: object
+    trunk: Callable[[], Named]
     hidden: int = 4096
     rate: float = 0.5
     scale_at_train: bool = True
@@ -161,13 +171,16 @@ FACTS = {
 }
 
 
-def network(variant, model, copy=False, dropout=Masked):
+def network(
+    variant: str, model: Sequential, copy: bool = False, dropout: type[Masked] | type[Drawn] = Masked
+) -> nn.Sequential:
     """The variant as an nn.Sequential with our names, on our weights, or copies of them.
 
     dropout: Masked drops what our layers drop; Drawn what PyTorch draws, at PyTorch's speed.
     Made without memory and then given the weights, so that loading fails where ours have other shapes.
     """
     facts, classes = FACTS[variant], len(model["fc8" if "fc8" in model else "fc4"].params["bias"])
+    assert model.input_shape
     with torch.device("meta"):
         trunk = nn.Sequential(OrderedDict([*facts.trunk(), ("flatten", nn.Flatten())]))
         features = trunk(torch.empty(1, *model.input_shape)).shape[1]
@@ -184,6 +197,6 @@ def network(variant, model, copy=False, dropout=Masked):
     return peer
 
 
-def logits(peer, x):
+def logits(peer: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
     """The output before the last Softmax, as the loss takes it."""
     return peer[:-1](x)

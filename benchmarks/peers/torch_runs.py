@@ -46,7 +46,7 @@ def _training(net: Any, forward: Any, sgd: Any, x: Any, labels: Any) -> tuple[An
         loss = functional.cross_entropy(forward(x), labels)
         loss.backward()
         sgd.step()
-        return loss.item()
+        return float(loss.item())
 
     def answer() -> Array:
         net.eval()
@@ -64,17 +64,16 @@ def inference(variant: str, model: Sequential, x: Array) -> dict[str, Mode]:
     for layout, (net, images) in _layouts(variant, model, x).items():
         net.eval()
         for name, forward in {f"torch{layout}": net, f"torch compiled{layout}": torch.compile(net)}.items():
-            run = _inference(forward, images)
-            modes[name] = Mode(run, lambda net=net: _state(net), lambda run=run: run().numpy())
+            modes[name] = Mode(*_inference(net, forward, images))
     return modes
 
 
-def _inference(forward: Any, x: Any) -> Callable[[], Any]:
+def _inference(net: Any, forward: Any, x: Any) -> tuple[Any, Any, Any]:
     def run() -> Any:
         with torch.inference_mode():
             return forward(x)
 
-    return run
+    return run, lambda: _state(net), lambda: run().numpy()
 
 
 def _layouts(variant: str, model: Sequential, x: Array) -> dict[str, tuple[Any, Any]]:

@@ -46,7 +46,7 @@ def _parts(shape: Shape, name: str, dtype: Any) -> list[Part]:
 
 
 def _bytes(part: Part) -> int:
-    return -(-prod(part[0]) * part[1].itemsize // ALIGN) * ALIGN
+    return int(-(-prod(part[0]) * part[1].itemsize // ALIGN) * ALIGN)
 
 
 def _views(workspace: Array, parts: list[Part]) -> list[Array]:

@@ -2,7 +2,8 @@
 
 from alexnet_np.ops import conv2d_relu
 
-from ..conv2d.gpu_cuda import RUNGS, best, register_forward
+from ..conv2d.cuda_products import RUNGS
+from ..conv2d.gpu_cuda import best, register_forward
 
 for _name, _rung in RUNGS.items():
     register_forward(conv2d_relu, _name, _rung, relu=True)

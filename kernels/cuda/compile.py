@@ -40,7 +40,7 @@ def compile_kernels(file: Path, names: Sequence[str], architecture: str) -> list
     def text(size: Any, get: Any) -> str:
         room = b" " * done(size(program))
         done(get(program, room))
-        return room.rstrip(b" \0").decode()
+        return str(room.rstrip(b" \0"), "utf-8")
 
     program = done(nvrtc.nvrtcCreateProgram(file.read_bytes(), file.name.encode(), 0, [], []))
     for name in names:

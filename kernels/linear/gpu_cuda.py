@@ -1,5 +1,6 @@
 """The ladder of the linear layer's products in CUDA C++: conv2d's from its tiles on, around the same cores."""
 
+from collections.abc import Callable
 from typing import Any
 
 from alexnet_np.backend import Array
@@ -41,7 +42,7 @@ def _weights(dy: Any, x: Any) -> tuple[Product, tuple[int, ...]]:
     return (dy.shape[1], x.shape[1], x.shape[0]), (dy.shape[1], x.shape[1])
 
 
-def _options(rung: Rung, of: Any, key: str) -> dict[str, Any]:
+def _options(rung: Rung, of: Callable[..., tuple[Product, tuple[int, ...]]], key: str) -> dict[str, Any]:
     """What registration asks of a rung's product, from (product, shape of the output) that `of` makes of a call."""
     return {
         "refuses": lambda *specs: rung.refusal(of(*specs)[0]),

@@ -39,7 +39,7 @@ def _band(plane: Pair, P: int, size: Pair, stride: Pair, padding: Sides) -> int:
 
 def _refuses(x: Spec, *, size: int, pool_size: Pair, pool_stride: Pair, pool_padding: Sides, **_: Any) -> str | None:
     plane = x.shape[2], x.shape[3]
-    P, _ = output_size(plane, pool_size, pool_stride, pool_padding)
+    P = output_size(plane, pool_size, pool_stride, pool_padding)[0]
     if not _band(plane, P, pool_size, pool_stride, pool_padding):
         return f"the rows of one row of windows have more than {PIXELS} pixels"
     return size_refusal(size=size)
