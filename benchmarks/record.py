@@ -193,7 +193,8 @@ def _made(kind: Callable[..., Made], /, **fields: Any) -> Made:
     for name in {*fields} & {"seconds", "gemm", "copy"}:
         if not (fields[name] and all(0 < value < inf for value in fields[name])):
             raise ValueError(f"{name} are not all positive numbers")
-    for name, least in {"flops": 0, "bytes": 0, "batch": 1, "threads": 1}.items():
+    # A record of a GPU has 0 threads.
+    for name, least in {"flops": 0, "bytes": 0, "batch": 1, "threads": 0}.items():
         if not least <= fields.get(name, least) < 2**63:
             raise ValueError(f"{name} is {str(fields[name])[:20]}")
     return kind(**fields)
