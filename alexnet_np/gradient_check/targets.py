@@ -208,7 +208,10 @@ def _decisions(cache: Any, size: int) -> Array | None:
 
 def _parameters(title: str, forward: Callable[..., Any], inputs: tuple[Array, ...]) -> list[str]:
     """Names for the inputs: those of the forward's parameters. Raises TypeError where there are fewer of them."""
-    kinds = [(p.name, p.kind) for p in signature(forward).parameters.values()]
+    if isinstance(forward, np.ufunc):  # whose signature only NumPy from 2.4 on tells
+        kinds = [(f"x{i + 1}" if forward.nin > 1 else "x", 0) for i in range(forward.nin)]
+    else:
+        kinds = [(p.name, int(p.kind)) for p in signature(forward).parameters.values()]
     names = [name for name, kind in kinds if kind in (0, 1)]  # what can be given by position
     if any(kind == 2 for _, kind in kinds):  # *inputs
         names += [f"input {i}" for i in range(len(names), len(inputs))]
