@@ -39,7 +39,7 @@ setup(
         # Whose BLAS compiled kernels call.
         "scipy>=1.11",
         "threadpoolctl>=3.5",
-        "tyro>=0.9",
+        "tyro>=1.0.15",
         "typeguard>=4.1",
         "pooch>=1.8",
         "filelock>=3.16",
