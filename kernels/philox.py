@@ -155,7 +155,7 @@ def _dealt(builder: Any, words: Sequence[Any]) -> list[Any]:
     """Words 0 … 3 of each block as the stream has them: four vectors."""
     first, last = (0, 4, 1, 5), (2, 6, 3, 7)
     halves = [[_fours(builder, a, b, places) for a, b in (words[:2], words[2:])] for places in (first, last)]
-    return [_fours(builder, *half, places) for half in halves for places in ((0, 1, 4, 5), (2, 3, 6, 7))]
+    return [_fours(builder, a, b, places) for a, b in halves for places in ((0, 1, 4, 5), (2, 3, 6, 7))]
 
 
 def _fours(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:

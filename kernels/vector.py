@@ -6,7 +6,7 @@ with. Addresses are integers, in bytes.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -135,7 +135,7 @@ class Vectors:
         zero = self.constant(0)
         return self.builder.select(self.builder.fcmp_ordered(">", y, zero), dy, zero)
 
-    def dot(self, coefficients: Sequence[float], vectors: Sequence[Any]) -> Any:
+    def dot(self, coefficients: Iterable[float], vectors: Sequence[Any]) -> Any:
         """Σ coefficient · vector without those that are 0; ±1 cost an addition."""
         terms = [(c, v) for c, v in zip(coefficients, vectors, strict=True) if c != 0]
         terms.sort(key=lambda term: abs(term[0]) != 1)

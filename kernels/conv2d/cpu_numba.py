@@ -20,9 +20,10 @@ from alexnet_np.operation import Spec
 from alexnet_np.ops import conv2d, conv2d_backward_data, conv2d_backward_weights
 from alexnet_np.ops.windows import Pair
 
+from ..vector import lanes
 from . import cpu_numba_blocks as blocks
 from . import cpu_numba_columns, cpu_numba_direct, cpu_numba_im2col, cpu_numba_winograd_2x2  # noqa: F401 (they register themselves)
-from .cpu_numba_winograd import lanes, refuses, tiles
+from .cpu_numba_winograd import refuses, tiles
 
 LEAST_LANES = 8  # of float32: half a register of AVX-512, a whole one of AVX2
 LEAST_TILES = 96  # in the batch: below, more time goes to the filters than to the images

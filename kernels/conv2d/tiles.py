@@ -14,7 +14,7 @@ Source: Winograd 1980; Lavin and Gray 2016; Barabasz et al. 2020 for the points.
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
-from math import ceil, floor, log2
+from math import ceil, floor, log2, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ def matrices(m: int, r: int) -> Matrices:
     weights, input_ = [], []
     for j, p in enumerate(points):
         others = points[:j] + points[j + 1 :]
-        lagrange = np.prod([p - q for q in others])
+        lagrange = prod((p - q for q in others), start=Fraction(1))
         weights.append([p**k / lagrange for k in range(r)])
         input_.append([*_polynomial(others), Fraction(0)])
     weights.append([Fraction(k == r - 1) for k in range(r)])

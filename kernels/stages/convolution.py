@@ -218,10 +218,10 @@ class Convolution(Stage):
             images = min(self.chunk, self.images - begin)
             spread(
                 ceil(images / self.step),
-                lambda worker, item, begin=begin, images=images: self._backward(worker, item, begin, images),
+                partial(self._backward, begin=begin, in_chunk=images),
             )
             if self.filters.trained:
-                spread(TURNS, lambda _, turn, begin=begin, images=images: self._weights(turn, begin, images))
+                spread(TURNS, partial(self._weights, begin=begin, images=images))
         if self.filters.trained:
             self.filters.update(lr)
 
@@ -255,7 +255,7 @@ class Convolution(Stage):
             x = self._input(first, images, worker)
             core.input_tiles(form.tile(False), form.vector, form.shape, x, v, v_point, form.kept_row, spare, 0, tiles)
 
-    def _weights(self, turn: int, begin: int, images: int) -> None:
+    def _weights(self, _: int, turn: int, begin: int, images: int) -> None:
         """Some elements of dU, and in the first turn db, from a chunk."""
         form, filters, tiles = self.form, self.filters, images * self.form.tiles
         m_point, v_point, add = form.m_point(tiles), form.kept_point(tiles), int(begin > 0)

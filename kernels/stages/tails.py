@@ -15,6 +15,7 @@ from alexnet_np.plan.arena import Arena, Buffer
 from alexnet_np.plan.stage import Moments
 
 from ..lrn import channels_last as lrn
+from ..lrn.power import BETA
 from ..maxpool2d import channels_last as maxpool
 from ..static import Static
 
@@ -106,7 +107,7 @@ def tail(layer: Layer, x: Map, vector: Static, dtype: Any, relu: bool) -> Tail |
     if isinstance(layer, MaxPool2d) and sides("padding", layer.options["padding"]) == ((0, 0), (0, 0)):
         size = pair("size", layer.options["size"])
         return PoolTail(layer, x, vector, dtype, relu) if size[0] * size[1] < maxpool.NOBODY else None
-    if isinstance(layer, LRN) and layer.options["beta"] == lrn.BETA and layer.options["size"] % 2:
+    if isinstance(layer, LRN) and layer.options["beta"] == BETA and layer.options["size"] % 2:
         fits = x[2] % layer.options["groups"] == 0 and x[2] // layer.options["groups"] % width == 0
         reach = layer.options["size"] // 2 * np.dtype(dtype).itemsize <= 64
         return LrnTail(layer, x, vector, dtype, relu) if fits and reach else None
