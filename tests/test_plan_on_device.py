@@ -10,6 +10,7 @@ import pytest
 
 import alexnet_np as anp
 from alexnet_np.backend import BACKENDS, brought, module_of
+from alexnet_np.data.dataset import Split
 from alexnet_np.dispatch import NoKernel
 from alexnet_np.layers import LRN, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Softmax
 from alexnet_np.network import Sequential
@@ -244,7 +245,7 @@ def test_two_plans_share_weights_and_velocity(backend: str, batch: Any) -> None:
 def test_a_training_run_and_its_resumption(backend: str, tmp_path: Path) -> None:
     """The command, on the emulated kernels, gives the losses of the CPU's; a checkpoint goes on as if nothing was."""
     split = anp.data.load("generated", (3, 32, 32))
-    small = SimpleNamespace(train=first(split.train, 24), test=first(split.test, 12))
+    small = Split(first(split.train, 24), first(split.test, 12))
     losses = {}
     for name in ("cpu", backend):
         recipe = Recipe(backend=name, batch=8, epochs=2, seed=3, save_every=2)  # type: ignore[arg-type]

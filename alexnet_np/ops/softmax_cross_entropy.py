@@ -90,5 +90,5 @@ def _(draw: Any) -> Iterator[tuple[str, dict[str, Array], dict[str, Any]]]:
     yield "plain", {"logits": draw(5, 10), "labels": draw.integers(5, below=10)}, {}
     yield "one class", {"logits": draw(3, 1), "labels": draw.integers(3, below=1)}, {}
     yield "one image", {"logits": draw(1, 1000), "labels": draw.integers(1, below=1000)}, {}
-    yield "far from zero, near each other", {"logits": 1e4 + draw(6, 5), "labels": draw.integers(6, below=5)}, {}
+    yield "far from zero, near each other", {"logits": 300 + draw(6, 5), "labels": draw.integers(6, below=5)}, {}
     yield "logits of ±1e4", {"logits": 1e4 * np.sign(draw(6, 5)), "labels": draw.integers(6, below=5)}, {}
