@@ -117,13 +117,15 @@ def fit_visibly(
     """The training loop under a progress bar: loss, images a second, time left. Curves are drawn after each epoch.
 
     profile_file: where the timeline of the first steps is written; their table is printed. events: hears every report.
+
+    Raises OSError, after the training, where the timeline could not be written.
     """
-    began, profiled, drawn = time.perf_counter(), False, False
+    began, profiled, drawn, unwritten = time.perf_counter(), False, False, False
     with progress_bar("{task.fields[pace]}") as progress:
         task = progress.add_task("training", total=None, pace="")
 
         def show_profile() -> None:
-            nonlocal profiled
+            nonlocal profiled, unwritten
             if profile_file and timeline and not profiled:
                 profiled = True
                 if timeline.done == 0:
@@ -133,7 +135,8 @@ def fit_visibly(
                     timeline.write(profile_file)
                     say(f"wrote {profile_file}; https://ui.perfetto.dev opens it")
                 except OSError as error:  # the training goes on
-                    say(f"the timeline is not written: {error}")
+                    unwritten = True
+                    complain(f"the timeline is not written: {error}")
 
         def draw() -> None:
             nonlocal drawn
@@ -159,6 +162,8 @@ def fit_visibly(
         show_profile()
         if finished and not drawn:  # what was resumed was done, but for this
             draw()
+        if unwritten and finished:  # an interrupted run has an exit code of its own
+            raise OSError(f"the training is done, but {profile_file} is not written")
         return finished
 
 

@@ -168,3 +168,18 @@ def test_on_the_command_line(photos: Path, tmp_path: Path, capsys: pytest.Captur
     trace.unlink()
     assert main(["train", "--resume", str(tmp_path / "watched" / "last.safetensors"), "--profile", str(trace)]) == 0
     assert "nothing to profile" in capsys.readouterr().out and not trace.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("epochs", ["2", "26"])  # 4 steps, or 52 of which the first 50 are profiled
+def test_a_timeline_that_cannot_be_written(
+    epochs: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The training goes on to its end; the exit code tells that a file is missing."""
+    command = ["train", "--data", str(photos), "--batch", "6", "--epochs", epochs, "--threads", "1"]
+    assert main([*command, "--out", str(tmp_path / "run"), "--profile", "/dev/full"]) == 2
+    said, last = capsys.readouterr().err.splitlines()
+    assert said == "alexnet-np: the timeline is not written: [Errno 28] No space left on device: '/dev/full'"
+    assert last == "alexnet-np: the training is done, but /dev/full is not written"
+    assert load(tmp_path / "run" / "last.safetensors").model.iteration == 2 * int(epochs)
+    assert (tmp_path / "run" / "curves.png").is_file()
